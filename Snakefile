@@ -1,0 +1,37 @@
+# From gz files to a registered model:
+#
+#   download -> parse -> preview
+#                     -> train -> evaluate -> register
+#
+# Each stage is a file in workflow/rules/, each rule one script in workflow/scripts/.
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+# ---- Configuration: every key is described in config/README.md ------------------------------
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+# ---- Stages --------------------------------------------------------------------------------
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/preview.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/registry.smk"
+
+
+# ---- Targets -------------------------------------------------------------------------------
+
+
+rule all:
+    default_target: True
+    input:
+        rules.register.output.receipt,

@@ -1,0 +1,58 @@
+# Checks the configuration, and says how a rule calls its script.
+
+import fcntl
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(workflow.basedir, "workflow")
+SCRIPTS = WORKFLOW / "scripts"
+sys.path.append(str(SCRIPTS))
+
+from lib import code
+from lib.configuration import ConfigurationError, checked, load
+
+# ---- Configuration -------------------------------------------------------------------------
+
+try:
+    DATASETS = checked(
+        load(Path("config/datasets.yaml")),
+        load(WORKFLOW / "schemas/datasets.schema.yaml"),
+        "config/datasets.yaml",
+    )
+    config_schema = load(WORKFLOW / "schemas/config.schema.yaml")
+    config_schema["properties"]["dataset"]["enum"] = list(DATASETS)
+    config.update(checked(config, config_schema, "config"))
+except ConfigurationError as error:
+    raise WorkflowError(str(error))
+
+# ---- Calling scripts -----------------------------------------------------------------------
+
+# In a rule, python is the interpreter that runs Snakemake, unless the rule has its own environment.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(
+        'set -euo pipefail; python() {{ %s "$@"; }}; ' % shlex.quote(sys.executable)
+    )
+
+
+def code_of(script, env):
+    """Return the digests of all that decides what a script does: its code and its pins."""
+    files = [*code.files(SCRIPTS / script), WORKFLOW / "envs" / env]
+    return code.digests(*files, folder=WORKFLOW)
+
+
+# ---- A killed run --------------------------------------------------------------------------
+
+# Snakemake's lock outlives a Snakemake that was killed; the kernel's does not. Whoever gets it is
+# the only one who runs here, so a lock that Snakemake left is nobody's.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    Path(".snakemake").mkdir(exist_ok=True)
+    running = open(".snakemake/running", "w")
+    try:
+        fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+    except BlockingIOError:
+        pass

@@ -1,0 +1,77 @@
+# Downloads the data set's IDX files and parses them into arrays.
+
+DATASET = DATASETS[config["dataset"]]
+
+# What decides the content of the files of each part.
+CHECKSUMS = {
+    part: {
+        name: sha256
+        for name, sha256 in DATASET["files"].items()
+        if name.startswith(part)
+    }
+    for part in ["train", "t10k"]
+}
+
+# The IDX files call the test set t10k.
+RAW_IMAGES = {
+    "train": "results/raw/train-images-idx3-ubyte.gz",
+    "test": "results/raw/t10k-images-idx3-ubyte.gz",
+}
+RAW_LABELS = {
+    "train": "results/raw/train-labels-idx1-ubyte.gz",
+    "test": "results/raw/t10k-labels-idx1-ubyte.gz",
+}
+
+
+rule download:
+    input:
+        # A new source for the same content is no reason to download again.
+        datasets=ancient("config/datasets.yaml"),
+    output:
+        images="results/raw/{part}-images-idx3-ubyte.gz",
+        labels="results/raw/{part}-labels-idx1-ubyte.gz",
+    log:
+        "results/logs/download_{part}.log",
+    benchmark:
+        "results/benchmarks/download_{part}.jsonl"
+    wildcard_constraints:
+        part="train|t10k",
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        checksums=lookup(dpath="{part}", within=CHECKSUMS),
+        dataset=config["dataset"],
+        script=SCRIPTS / "download.py",
+        code=code_of("download.py", "data.yaml"),
+    message:
+        "Download the {wildcards.part} files of {params.dataset}"
+    shell:
+        "python {params.script:q} --datasets {input.datasets}"
+        " --dataset {params.dataset:q} {output} --log {log}"
+
+
+rule parse:
+    input:
+        images=lookup(dpath="{part}", within=RAW_IMAGES),
+        labels=lookup(dpath="{part}", within=RAW_LABELS),
+    output:
+        images="results/arrays/{part}-images.npy",
+        labels="results/arrays/{part}-labels.npy",
+    log:
+        "results/logs/parse_{part}.log",
+    benchmark:
+        "results/benchmarks/parse_{part}.jsonl"
+    wildcard_constraints:
+        part="train|test",
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        script=SCRIPTS / "parse.py",
+        code=code_of("parse.py", "data.yaml"),
+    message:
+        "Parse the {wildcards.part} set into arrays"
+    shell:
+        "python {params.script:q} --images {input.images} --labels {input.labels}"
+        " --images-out {output.images} --labels-out {output.labels} --log {log}"

@@ -1,0 +1,25 @@
+# Draws random training images, for people to look at.
+
+
+rule preview:
+    input:
+        images="results/arrays/train-images.npy",
+        labels="results/arrays/train-labels.npy",
+    output:
+        png="results/preview.png",
+    log:
+        "results/logs/preview.log",
+    benchmark:
+        "results/benchmarks/preview.jsonl"
+    conda:
+        "../envs/preview.yaml"
+    threads: 1
+    params:
+        settings={"seed": config["seed"]},
+        script=SCRIPTS / "preview.py",
+        code=code_of("preview.py", "preview.yaml"),
+    message:
+        "Draw {output.png}"
+    shell:
+        "python {params.script:q} --images {input.images} --labels {input.labels}"
+        " --seed {params.settings[seed]} --output {output.png} --log {log}"

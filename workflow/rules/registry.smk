@@ -1,0 +1,48 @@
+# Registers the model, once for its content.
+
+
+rule register:
+    input:
+        model="results/model.pkl",
+        metrics="results/metrics.json",
+        preview="results/preview.png",
+        arrays=expand(
+            "results/arrays/{part}-{kind}.npy",
+            part=["train", "test"],
+            kind=["images", "labels"],
+        ),
+    output:
+        receipt="results/registered.json",
+    log:
+        "results/logs/register.log",
+    benchmark:
+        "results/benchmarks/register.jsonl"
+    conda:
+        "../envs/register.yaml"
+    threads: 1
+    params:
+        settings={
+            "model_name": config["model_name"],
+            "experiment_name": config["experiment_name"],
+            "registry_uri": config["registry_uri"],
+            "dataset": config["dataset"],
+            "solver": config["solver"],
+            "regularization": REGULARIZATION,
+            "seed": config["seed"],
+        },
+        script=SCRIPTS / "register.py",
+        training_script=SCRIPTS / "train.py",
+        environment=WORKFLOW / "envs/train.yaml",
+        code=code_of("register.py", "register.yaml"),
+    message:
+        "Register the model as {params.settings[model_name]}"
+    shell:
+        "python {params.script:q} --model {input.model} --metrics {input.metrics}"
+        " --preview {input.preview} --data-folder results/arrays"
+        " --training-script {params.training_script:q} --environment {params.environment:q}"
+        " --model-name {params.settings[model_name]:q}"
+        " --experiment-name {params.settings[experiment_name]:q}"
+        " --registry-uri {params.settings[registry_uri]:q}"
+        " --parameters dataset={params.settings[dataset]:q} solver={params.settings[solver]}"
+        " regularization={params.settings[regularization]} seed={params.settings[seed]}"
+        " --receipt {output.receipt} --log {log}"

@@ -1,0 +1,1 @@
+"""What the scripts share. Each module has one job and knows nothing of Snakemake."""

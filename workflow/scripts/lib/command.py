@@ -1,0 +1,68 @@
+"""The frame of every script: its log, its progress, and errors that are sentences."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger("workflow")
+
+
+class UserError(Exception):
+    """What its reader can mend: one or two sentences that say what, where and what to do next."""
+
+
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
+    """Run a script's ``main`` with its parsed options, and end the process as a command should.
+
+    Messages go to stderr and to the file named by ``--log``. A :class:`UserError` is one message
+    and exit code 1; the traceback of any other exception goes to the log file.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's own options; ``--log`` is added here.
+    main : callable
+        Takes the parsed options; its result is ignored.
+    """
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write messages to FILE as well")
+    options = parser.parse_args()
+    _set_up(options.log)
+    try:
+        main(options)
+    except UserError as error:
+        log.error("%s: %s", parser.prog, error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        log.error("%s: interrupted; nothing is left half-written.", parser.prog)
+        sys.exit(130)
+    except Exception as error:
+        if options.log is None:
+            raise
+        logging.exception("unexpected error")
+        log.error(
+            "%s: unexpected %s: %s. The traceback is in %s.",
+            parser.prog,
+            type(error).__name__,
+            error,
+            options.log,
+        )
+        sys.exit(1)
+
+
+def _set_up(log_file: Path | None) -> None:
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        logging.basicConfig(
+            filename=log_file, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
+        )
+    else:
+        logging.basicConfig(handlers=[logging.NullHandler()])
+    logging.captureWarnings(True)
+    log.setLevel(logging.INFO)
+    # The root logger keeps what libraries say and every traceback for the log file alone.
+    for name in (log.name, "py.warnings"):
+        logging.getLogger(name).addHandler(terminal)

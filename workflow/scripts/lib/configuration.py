@@ -1,0 +1,110 @@
+"""Checking the configuration against its schema, with errors that are one sentence each."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import relevance
+
+
+class ConfigurationError(Exception):
+    """A wrong key or value: its text names the key, the value, and what is allowed."""
+
+
+def load(path: Path) -> dict:
+    """Return the content of a YAML file; raise ConfigurationError if it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        at = getattr(error, "problem_mark", None)
+        line = f", line {at.line + 1}" if at else ""
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise ConfigurationError(f"{path}{line} is not valid YAML: {problem}.") from error
+
+
+def checked(values: dict, schema: dict, where: str) -> dict:
+    """Return ``values`` with the schema's defaults for the keys that are missing.
+
+    Parameters
+    ----------
+    values : dict
+        What was read from a file, or from there and the command line.
+    schema : dict
+        A JSON Schema, draft 2020-12.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        With one sentence, if a key or value is wrong.
+    """
+    properties = schema.get("properties", {})
+    defaults = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
+    complete = defaults | values
+    errors = list(Draft202012Validator(schema).iter_errors(complete))
+    if errors:
+        raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
+    return complete
+
+
+def sentence(error: ValidationError) -> str:
+    """Say what is wrong: the key's path, the value, what is allowed, the nearest valid name."""
+    path = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        inside = f" in {path}" if path else ""
+        return f"{unknown} is not a key{inside}; {_nearest(unknown, known)}"
+    if error.validator == "propertyNames":
+        return f"{error.instance!r} is not allowed as a name; {allowed(error.schema)}."
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{path} has no {missing}; it needs {', '.join(error.validator_value)}."
+    if error.validator == "enum":
+        options = [str(value) for value in error.validator_value]
+        return f"{path} cannot be {error.instance!r}; {_nearest(str(error.instance), options)}"
+    return f"{path} cannot be {error.instance!r}; it must be {allowed(error.schema)}."
+
+
+def allowed(schema: dict) -> str:
+    """Say in words which values a schema of one key allows."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "x-allowed" in schema:
+        return schema["x-allowed"]
+    kind = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "array": "a list",
+        "object": "a mapping",
+    }[schema["type"]]
+    bounds = [
+        f"{words} {schema[key]:,}"
+        for key, words in [
+            ("exclusiveMinimum", "above"),
+            ("minimum", "from"),
+            ("maximum", "to"),
+        ]
+        if key in schema
+    ]
+    return " ".join([kind, *bounds])
+
+
+def table(schema: dict) -> str:
+    """Return the schema's keys as a Markdown table: key, default, allowed, meaning."""
+    rows = [
+        f"| `{key}` | `{spec['default']}` | {allowed(spec)} | {spec['description']} |"
+        for key, spec in schema["properties"].items()
+    ]
+    return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows])
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, 1, cutoff=0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"{guess}allowed: {', '.join(known)}."

