@@ -15,6 +15,10 @@ sys.path.append(str(SCRIPTS))
 from lib import code
 from lib.configuration import ConfigurationError, checked, load
 
+# Snakemake imports pandas, a quarter of its start-up, to look for data frames among the params,
+# where there are none. A workflow that uses pandas itself has to delete this line.
+sys.modules.setdefault("pandas", None)
+
 # ---- Configuration -------------------------------------------------------------------------
 
 try:
@@ -33,9 +37,7 @@ except ConfigurationError as error:
 
 # In a rule, python is the interpreter that runs Snakemake, unless the rule has its own environment.
 if not workflow.deployment_settings.deployment_method:
-    shell.prefix(
-        'set -euo pipefail; python() {{ %s "$@"; }}; ' % shlex.quote(sys.executable)
-    )
+    shell.prefix('set -euo pipefail; python() {{ %s "$@"; }}; ' % shlex.quote(sys.executable))
 
 
 def code_of(script, env):

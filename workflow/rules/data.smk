@@ -4,11 +4,7 @@ DATASET = DATASETS[config["dataset"]]
 
 # What decides the content of the files of each part.
 CHECKSUMS = {
-    part: {
-        name: sha256
-        for name, sha256 in DATASET["files"].items()
-        if name.startswith(part)
-    }
+    part: {name: sha256 for name, sha256 in DATASET["files"].items() if name.startswith(part)}
     for part in ["train", "t10k"]
 }
 

