@@ -3,7 +3,7 @@
 PYTHON ?= python3
 RUN := .venv/bin
 DEV := .venv-dev/bin
-CODE := workflow/scripts tests
+CODE := requirements tests workflow
 
 .PHONY: help setup run test format lint lock docs clean
 

@@ -1,4 +1,4 @@
-"""Download a data set's IDX files, each from the first source whose content has the right sha256."""
+"""Download a data set's IDX files, each from the first source that gives the right content."""
 
 import argparse
 import gzip
@@ -68,9 +68,12 @@ def make_gzip(path: Path) -> None:
         if file.read(2) == b"\x1f\x8b":
             return
         file.seek(0)
-        with replacing(path) as (part,):
-            with open(part, "wb") as out, gzip.GzipFile("", "wb", fileobj=out, mtime=0) as stream:
-                shutil.copyfileobj(file, stream, CHUNK)
+        with (
+            replacing(path) as (part,),
+            open(part, "wb") as out,
+            gzip.GzipFile("", "wb", fileobj=out, mtime=0) as stream,
+        ):
+            shutil.copyfileobj(file, stream, CHUNK)
 
 
 def gzip_payload_sha256(path: Path) -> str:

@@ -19,6 +19,7 @@ from lib.command import UserError, log, run
 from lib.files import write_json
 from lib.model import features
 from lib.receipt import git_state
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 SETS = "train-images", "train-labels", "test-images", "test-labels"
@@ -46,7 +47,7 @@ def pinned(environment: Path) -> dict[str, str]:
     return dict(pin.split("==") for pin in section)
 
 
-def find_version(name: str, model_sha256: str) -> mlflow.entities.model_registry.ModelVersion | None:
+def find_version(name: str, model_sha256: str) -> ModelVersion | None:
     """Return the registered version of this very model, if there is one."""
     criteria = f"name = '{name}' and tag.model_sha256 = '{model_sha256}'"
     return next(iter(mlflow.MlflowClient().search_model_versions(criteria)), None)

