@@ -15,8 +15,8 @@ rule train:
         "results/benchmarks/train.jsonl"
     conda:
         "../envs/train.yaml"
-    # As many as --cores gives; the model does not depend on it.
-    threads: 64
+    # Fewer where --cores gives fewer; the model does not depend on it.
+    threads: 8
     params:
         settings={
             "solver": config["solver"],

@@ -90,6 +90,11 @@ def gzip_payload_sha256(path: Path) -> str:
 
 def main(options: argparse.Namespace) -> None:
     datasets = yaml.safe_load(options.datasets.read_text(encoding="utf-8"))
+    if options.dataset not in datasets:
+        raise UserError(
+            f"{options.dataset} is not a data set of {options.datasets}, "
+            f"which has {', '.join(datasets)}."
+        )
     dataset = datasets[options.dataset]
     sources = dataset["sources"]
     with replacing(*options.files) as parts, logging_redirect_tqdm([log]):

@@ -16,8 +16,8 @@ class UserError(Exception):
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Run a script's ``main`` with its parsed options, and end the process as a command should.
 
-    Messages go to stderr and to the file named by ``--log``. A :class:`UserError` is one message
-    and exit code 1; the traceback of any other exception goes to the log file.
+    Messages go to stderr and to the file named by ``--log``. A :class:`UserError`, or an OSError,
+    is one message and exit code 1; the traceback of any other exception goes to the log file.
 
     Parameters
     ----------
@@ -37,6 +37,11 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except KeyboardInterrupt:
         log.error("%s: interrupted; nothing is left half-written.", parser.prog)
         sys.exit(130)
+    except OSError as error:
+        logging.exception("the system said no")
+        where = f"{error.filename}: " if error.filename else ""
+        log.error("%s: %s%s.", parser.prog, where, error.strerror or error)
+        sys.exit(1)
     except Exception as error:
         if options.log is None:
             raise
