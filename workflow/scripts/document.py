@@ -4,6 +4,7 @@ They stand between <!-- begin NAME --> and <!-- end NAME -->: the table of confi
 config/README.md, and the picture of the workflow in README.md.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -46,5 +47,6 @@ def documents() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="document.py", description=__doc__).parse_args()
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from lib.model import features
 from lib.receipt import git_state
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import DatabaseError
 
 SETS = "train-images", "train-labels", "test-images", "test-labels"
 NUMBERS = "accuracy", "regularization_rate", "n_train", "n_test"
@@ -67,7 +68,7 @@ def log_run(
 ) -> str:
     """Log one MLflow run of the model and return the model's URI.
 
-    An interrupted run of the same model is taken up again.
+    A run of the same model and parameters is taken up again: it was interrupted.
 
     Parameters
     ----------
@@ -85,8 +86,9 @@ def log_run(
     artifacts : list of pathlib.Path
     """
     same = f"tags.model_sha256 = '{tags['model_sha256']}'"
-    earlier = mlflow.MlflowClient().search_runs([experiment_id], same, max_results=1)
-    run_id = earlier[0].info.run_id if earlier else None
+    earlier = mlflow.MlflowClient().search_runs([experiment_id], same)
+    ours = (run for run in earlier if run.data.params.items() <= parameters.items())
+    run_id = next((run.info.run_id for run in ours), None)
     with mlflow.start_run(run_id, experiment_id=None if run_id else experiment_id, tags=tags):
         mlflow.log_params(parameters)
         for path in artifacts:
@@ -152,9 +154,10 @@ def main(options: argparse.Namespace) -> None:
                 [options.model, options.metrics, options.preview],
             )
             version = mlflow.register_model(model_uri, options.model_name, tags=tags)
-    except MlflowException as error:
+    except (MlflowException, DatabaseError) as error:
+        reason = getattr(error, "message", None) or str(error.orig)
         raise UserError(
-            f"the MLflow registry {options.registry_uri} refused: {error.message} "
+            f"the MLflow registry {options.registry_uri} refused: {reason} "
             "Check registry_uri in config/config.yaml, and that the store can be reached."
         ) from error
     log.info("%s version %s", version.name, version.version)

@@ -1,15 +1,30 @@
 """Checking the configuration against its schema, with errors that are one sentence each."""
 
+import re
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import relevance
+from jsonschema.validators import extend
 
 
 class ConfigurationError(Exception):
     """A wrong key or value: its text names the key, the value, and what is allowed."""
+
+
+# JSON has neither NaN nor 42.0 for 42, and a number here is used as it was written.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda checker, value: (
+            checker.is_type(value, "integer") or (isinstance(value, float) and isfinite(value))
+        ),
+    }
+)
+Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
 def load(path: Path) -> dict:
@@ -18,6 +33,8 @@ def load(path: Path) -> dict:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not text in UTF-8.") from error
     except yaml.YAMLError as error:
         at = getattr(error, "problem_mark", None)
         line = f", line {at.line + 1}" if at else ""
@@ -42,10 +59,12 @@ def checked(values: dict, schema: dict, where: str) -> dict:
     ConfigurationError
         With one sentence, if a key or value is wrong.
     """
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{where}: expected keys with values, found {values!r}.")
     properties = schema.get("properties", {})
     defaults = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
     complete = defaults | values
-    errors = list(Draft202012Validator(schema).iter_errors(complete))
+    errors = list(Validator(schema).iter_errors(complete))
     if errors:
         raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
     return complete
@@ -59,15 +78,17 @@ def sentence(error: ValidationError) -> str:
         unknown = next(key for key in error.instance if key not in known)
         inside = f" in {path}" if path else ""
         return f"{unknown} is not a key{inside}; {_nearest(unknown, known)}"
-    if error.validator == "propertyNames":
-        return f"{error.instance!r} is not allowed as a name; {allowed(error.schema)}."
+    if "propertyNames" in error.schema_path:
+        return f"{error.instance!r} is not allowed as a name; use {allowed(error.schema)}."
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{path} has no {missing}; it needs {', '.join(error.validator_value)}."
     if error.validator == "enum":
         options = [str(value) for value in error.validator_value]
         return f"{path} cannot be {error.instance!r}; {_nearest(str(error.instance), options)}"
-    return f"{path} cannot be {error.instance!r}; it must be {allowed(error.schema)}."
+    # A user name and password in a URL are not repeated.
+    found = re.sub("//[^/@]*@", "//***@", repr(error.instance))
+    return f"{path} cannot be {found}; it must be {allowed(error.schema)}."
 
 
 def allowed(schema: dict) -> str:
@@ -104,7 +125,7 @@ def table(schema: dict) -> str:
     return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows])
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, 1, cutoff=0.5)
+def _nearest(name: object, known: list[str]) -> str:
+    close = get_close_matches(str(name), known, 1, cutoff=0.5)
     guess = f"did you mean {close[0]}? " if close else ""
     return f"{guess}allowed: {', '.join(known)}."

@@ -1,0 +1,84 @@
+"""A copy of the workflow in a temporary folder, and Snakemake run in it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+# As on a machine where no environment is activated.
+ENVIRONMENT = {**os.environ, "PATH": os.defpath}
+
+
+class Checkout:
+    """A folder with the workflow as it stands in the working tree, not as it was committed."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def fresh(cls, path: Path) -> "Checkout":
+        """Return a checkout without data, results or registry."""
+        path.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TOP / "Snakefile", path)
+        for folder in ("workflow", "config", "profiles"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(TOP / folder, path / folder, ignore=ignored)
+        return cls(path)
+
+    def copied(self, path: Path) -> "Checkout":
+        """Return a copy of this checkout with all that its runs made, time stamps included."""
+        shutil.copytree(self.path, path, dirs_exist_ok=True)
+        return Checkout(path)
+
+    def start(self, *arguments: str, **config) -> subprocess.Popen:
+        """Start snakemake as the leader of a process group of its own."""
+        return subprocess.Popen(
+            command(*arguments, **config),
+            cwd=self.path,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str, **config) -> subprocess.CompletedProcess:
+        """Run snakemake to its end; ``config`` becomes ``--config key=value ...``."""
+        return subprocess.run(
+            command(*arguments, **config),
+            cwd=self.path,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def finish(self, *arguments: str, **config) -> subprocess.CompletedProcess:
+        """Run snakemake, which has to succeed."""
+        ended = self.snakemake(*arguments, **config)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended
+
+    def planned(self, *arguments: str, **config) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run says it would run, ``all`` left out."""
+        said = self.finish("-n", *arguments, **config).stdout
+        if "Nothing to be done" in said:
+            return {}
+        statistics = said.split("Job stats:")[1].split("\n\n")[0]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", statistics, re.M))
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+    def receipt(self) -> dict:
+        """Return the content of registered.json."""
+        return json.loads((self.path / "results/registered.json").read_text(encoding="utf-8"))
+
+
+def command(*arguments: str, **config) -> list[str]:
+    """Return a snakemake command line."""
+    values = [f"{key}={value}" for key, value in config.items()]
+    overrides = ["--config", *values] if values else []
+    return [sys.executable, "-m", "snakemake", *arguments, *overrides]

@@ -1,0 +1,39 @@
+"""Small images for tests, and their IDX files."""
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from lib import idx
+
+# Any few images: up to 5 of up to 6 x 7 pixels.
+IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7)))
+
+
+def labelled_images(
+    count: int, rows: int, columns: int, classes: list[int], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy images whose brightness tells their class, and their labels.
+
+    The first labels are the classes one after the other, so that none is missing.
+    """
+    random = np.random.default_rng(seed)
+    numbers = np.concatenate([np.arange(len(classes)), random.integers(len(classes), size=count)])
+    numbers = numbers[:count]
+    noise = random.integers(0, 120, (count, rows, columns))
+    brightness = 120 * numbers // max(len(classes) - 1, 1)
+    images = noise + brightness[:, np.newaxis, np.newaxis]
+    return images.astype(np.uint8), np.array(classes, np.uint8)[numbers]
+
+
+def write_data_set(folder: Path, train: tuple, test: tuple) -> dict[str, str]:
+    """Write a data set's four gzipped IDX files; return the sha256 of each payload by name."""
+    folder.mkdir(parents=True)
+    files = {}
+    for part, pair in (("train", train), ("t10k", test)):
+        for kind, array in zip(("images-idx3", "labels-idx1"), pair, strict=True):
+            name = f"{part}-{kind}-ubyte"
+            idx.write(folder / f"{name}.gz", array)
+            files[name] = idx.payload_sha256(array)
+    return files

@@ -1,0 +1,139 @@
+"""A run that was killed is taken up by the same command, and ends with the same bytes."""
+
+import gzip
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import Checkout
+from samples import labelled_images, write_data_set
+
+TARGETS = ["results/metrics.json", "results/preview.png"]
+# The unfinished file of a rule that is at its work.
+UNFINISHED = {
+    "download": "results/raw/.train-images-idx3-ubyte.gz.*.part",
+    "parse": "results/arrays/.train-images.npy.*.part",
+}
+MADE = {
+    "download": "results/raw/train-images-idx3-ubyte.gz",
+    "parse": "results/arrays/train-images.npy",
+    "train": "results/model.pkl",
+}
+
+
+def slow_to_read(path: Path) -> None:
+    """Put half a million empty gzip members into the middle of a .gz file: seconds to read."""
+    payload = gzip.decompress(path.read_bytes())
+    half = len(payload) // 2
+    empty = gzip.compress(b"", mtime=0) * 500_000
+    path.write_bytes(gzip.compress(payload[:half]) + empty + gzip.compress(payload[half:]))
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout with a data set that takes seconds to download, to parse and to train on."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("slow"))
+    images, labels = labelled_images(2000, 28, 28, classes=list(range(8)))
+    folder = checkout.path / "data/slow"
+    files = write_data_set(folder, (images[:1900], labels[:1900]), (images[1900:], labels[1900:]))
+    slow_to_read(folder / "train-images-idx3-ubyte.gz")
+    entry = {"slow": {"files": files, "sources": [{"folder": str(folder)}]}}
+    with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
+        yaml.safe_dump(entry, registry)
+    settings = checkout.path / "config/config.yaml"
+    settings.write_text(settings.read_text().replace("dataset: mnist", "dataset: slow"))
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(slow: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run that nobody disturbs makes of that data set."""
+    checkout = slow.copied(tmp_path_factory.mktemp("undisturbed"))
+    checkout.finish(*TARGETS)
+    return results(checkout)
+
+
+def results(checkout: Checkout) -> dict[str, bytes]:
+    folder = checkout.path / "results"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.parent.name not in ("logs", "benchmarks")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[Checkout], subprocess.Popen]]:
+    """Start Snakemake; whatever is left of it and its jobs ends with the test."""
+    processes = []
+
+    def start(checkout: Checkout) -> subprocess.Popen:
+        processes.append(checkout.start(*TARGETS))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        kill_group(process)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """Kill Snakemake, if it lives, and every job of it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def kill_snakemake_alone(process: subprocess.Popen) -> None:
+    """Kill Snakemake, and leave its job at work."""
+    process.kill()
+    process.wait()
+
+
+def at_work(rule: str, checkout: Checkout) -> bool:
+    """Say whether the rule has begun its work; training has when the first class is fitted."""
+    if rule in UNFINISHED:
+        return any(checkout.path.glob(UNFINISHED[rule]))
+    log = checkout.path / "results/logs/train.log"
+    return log.exists() and "1 of 8 fitted" in log.read_text()
+
+
+def wait_for(rule: str, checkout: Checkout, process: subprocess.Popen) -> None:
+    """Return as soon as the rule is at work."""
+    while not at_work(rule, checkout):
+        assert process.poll() is None, f"Snakemake ended before {rule} was seen at work"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kill", [kill_group, kill_snakemake_alone])
+def test_a_killed_run_is_taken_up(
+    slow: Checkout,
+    undisturbed: dict[str, bytes],
+    tmp_path: Path,
+    started: Callable[[Checkout], subprocess.Popen],
+    kill: Callable[[subprocess.Popen], None],
+):
+    checkout = slow.copied(tmp_path)
+    for rule, made in MADE.items():
+        process = started(checkout)
+        wait_for(rule, checkout, process)
+        kill(process)
+        assert not (checkout.path / made).exists(), f"{rule} was not hit in the middle"
+    checkout.finish(*TARGETS)
+    assert results(checkout) == undisturbed
+
+
+def test_a_second_snakemake_is_refused_while_the_first_lives(
+    slow: Checkout, tmp_path: Path, started: Callable[[Checkout], subprocess.Popen]
+):
+    checkout = slow.copied(tmp_path)
+    first = started(checkout)
+    wait_for("download", checkout, first)
+    second = checkout.snakemake(*TARGETS)
+    assert first.poll() is None
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.stdout + second.stderr
+    wait_for("parse", checkout, first)

@@ -1,0 +1,79 @@
+"""The pins: lock files and the rules' environments have the same versions, with hashes."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import TOP
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+LOCKS = ["local.txt", "dev.txt"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
+
+
+def text_of(lock: str) -> str:
+    return (TOP / "requirements" / lock).read_text(encoding="utf-8")
+
+
+def pins(lock: str, python: str = "3.11") -> list[tuple[str, str]]:
+    """Return the packages and versions that a lock file gives Linux with this Python."""
+    machine = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
+    lines = re.findall(r"^([a-zA-Z0-9].*?)\s*\\?$", text_of(lock), re.M)
+    requirements = [Requirement(line) for line in lines]
+    here = [one for one in requirements if one.marker is None or one.marker.evaluate(machine)]
+    return [(one.name, str(one.specifier).removeprefix("==")) for one in here]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_each_package_has_one_version(lock: str, python: str):
+    names = [name for name, _ in pins(lock, python)]
+    assert len(names) == len(set(names)) > 50
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_has_hashes(lock: str):
+    packages = re.split(r"^(?=[a-zA-Z0-9])", text_of(lock), flags=re.M)[1:]
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index(lock: str):
+    assert "://" not in text_of(lock)
+    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|^-[if] ", text_of(lock))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_development_environment_has_the_users_versions(python: str):
+    assert set(pins("local.txt", python)) <= set(pins("dev.txt", python))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_numpy_is_one_that_the_cloud_can_have(python: str):
+    numpy = Version(dict(pins("local.txt", python))["numpy"])
+    assert Version("2") <= numpy < Version("2.3.3")
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
+def test_a_rules_environment_has_the_locked_versions(path: Path):
+    dependencies = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
+    assert "python=3.11" in dependencies
+    (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    locked = dict(pins("local.txt"))
+    assert pip == [f"{name}=={locked[name]}" for name in (pin.split("==")[0] for pin in pip)]
+
+
+def test_there_are_environments():
+    assert ENVIRONMENTS

@@ -1,0 +1,138 @@
+"""What runs again when: exactly what a change has made out of date."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from checkout import Checkout
+
+# Which rules use a file themselves; what follows from them runs again as well.
+USERS = {
+    "scripts/download.py": ["download"],
+    "scripts/parse.py": ["parse"],
+    "scripts/preview.py": ["preview"],
+    "scripts/train.py": ["train"],
+    "scripts/evaluate.py": ["evaluate"],
+    "scripts/register.py": ["register"],
+    "scripts/show_receipt.py": [],
+    "scripts/document.py": [],
+    "scripts/lib/__init__.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/code.py": ["register"],
+    "scripts/lib/command.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/configuration.py": [],
+    "scripts/lib/files.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/idx.py": ["download", "parse", "register"],
+    "scripts/lib/model.py": ["evaluate", "register", "train"],
+    "scripts/lib/receipt.py": ["register"],
+    "scripts/lib/sources.py": ["download"],
+    "envs/data.yaml": ["download", "parse"],
+    "envs/preview.yaml": ["preview"],
+    "envs/register.yaml": ["register"],
+    "envs/train.yaml": ["evaluate", "train"],
+}
+EVERY = {"download": 2, "parse": 2, "preview": 1, "train": 1, "evaluate": 1, "register": 1}
+
+
+def users(checkout: Checkout) -> list[str]:
+    """Return the rules whose outputs are out of date by themselves, not by what they follow."""
+    summary = checkout.finish("--summary", dataset="digits").stdout
+    files = csv.DictReader(summary.splitlines(), delimiter="\t")
+    return sorted({file["rule"] for file in files if file["status"] != "ok"})
+
+
+def append(path: Path, text: str) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+# ---- Code ----------------------------------------------------------------------------------
+
+
+def test_every_file_of_the_code_is_listed(digits_run: Checkout):
+    workflow = digits_run.path / "workflow"
+    found = [*workflow.glob("scripts/**/*.py"), *workflow.glob("envs/*.yaml")]
+    assert sorted(str(path.relative_to(workflow)) for path in found) == sorted(USERS)
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_an_edit_runs_the_rules_that_use_the_file(finished: Checkout, name: str):
+    append(finished.path / "workflow" / name, "\n# edited\n")
+    assert users(finished) == USERS[name]
+
+
+def test_an_edit_runs_what_follows_from_it(finished: Checkout):
+    append(finished.path / "workflow/scripts/preview.py", "\n# edited\n")
+    assert finished.planned(dataset="digits") == {"preview": 1, "register": 1}
+
+
+# ---- Time stamps ---------------------------------------------------------------------------
+
+
+def test_a_touch_runs_nothing(finished: Checkout):
+    raw = sorted((finished.path / "results/raw").iterdir())
+    arrays = sorted((finished.path / "results/arrays").iterdir())
+    results = [finished.path / f"results/{name}" for name in ("model.pkl", "metrics.json")]
+    code = [path for path in (finished.path / "workflow").rglob("*") if path.is_file()]
+    settings = [path for path in (finished.path / "config").rglob("*") if path.is_file()]
+    # In this order, so that each file is older than what it was made from.
+    for path in (*results, *arrays, *raw, *code, *settings, finished.path / "Snakefile"):
+        os.utime(path)
+    assert finished.planned(dataset="digits") == {}
+
+
+def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
+    copy = Checkout.fresh(tmp_path)
+    for folder in (".snakemake", "results"):
+        # Without their time stamps.
+        shutil.copytree(digits_run.path / folder, copy.path / folder, copy_function=shutil.copyfile)
+    assert copy.planned(dataset="digits") == {}
+
+
+# ---- Configuration -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "rules"),
+    [
+        ({"regularization": 0.8}, {"train": 1, "evaluate": 1, "register": 1}),
+        ({"seed": 7}, {"preview": 1, "train": 1, "evaluate": 1, "register": 1}),
+        ({"model_name": "other"}, {"register": 1}),
+        ({"experiment_name": "other"}, {"register": 1}),
+        ({"registry_uri": "sqlite:///other/mlflow.db"}, {"register": 1}),
+        # Snakemake compares the set of a rule's values, whatever they are values of.
+        (
+            {"model_name": "Tutorial-sklearn-mnist", "experiment_name": "sklearn_mnist"},
+            {"register": 1},
+        ),
+        ({"dataset": "mnist"}, EVERY),
+        ({"regularization": 0.50, "seed": 42}, {}),
+    ],
+)
+def test_a_changed_key_runs_the_rules_that_depend_on_it(digits_run: Checkout, changed, rules):
+    assert digits_run.planned(**({"dataset": "digits"} | changed)) == rules
+
+
+def test_the_number_of_cores_runs_nothing(digits_run: Checkout):
+    assert digits_run.planned("--cores", "1", dataset="digits") == {}
+
+
+def test_a_file_is_as_good_as_the_command_line(finished: Checkout):
+    settings = finished.path / "config/config.yaml"
+    text = settings.read_text().replace("dataset: mnist", "dataset: digits  # for a moment")
+    settings.write_text(text + "\n# a comment\n")
+    assert finished.planned() == {}
+
+
+def test_a_new_source_runs_nothing(finished: Checkout):
+    append(finished.path / "config/datasets.yaml", "    - folder: data/digits\n")
+    assert finished.planned(dataset="digits") == {}
+
+
+def test_a_new_checksum_runs_its_part_alone(finished: Checkout):
+    registry = finished.path / "config/datasets.yaml"
+    before, last = registry.read_text().rsplit("t10k-labels-idx1-ubyte: ", 1)
+    registry.write_text(f"{before}t10k-labels-idx1-ubyte: {'f' * 64}{last[64:]}")
+    planned = finished.planned(dataset="digits")
+    assert planned == {"download": 1, "parse": 1, "evaluate": 1, "register": 1}

@@ -1,0 +1,221 @@
+"""The workflow from start to receipt: Snakemake runs every rule for real, on small data."""
+
+import gzip
+import hashlib
+import json
+import shutil
+
+import joblib
+import jsonschema
+import numpy as np
+import yaml
+from checkout import ENVIRONMENT, TOP, Checkout
+from lib.model import features
+from samples import labelled_images, write_data_set
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+RESULTS = [
+    "raw/train-images-idx3-ubyte.gz",
+    "raw/train-labels-idx1-ubyte.gz",
+    "raw/t10k-images-idx3-ubyte.gz",
+    "raw/t10k-labels-idx1-ubyte.gz",
+    "arrays/train-images.npy",
+    "arrays/train-labels.npy",
+    "arrays/test-images.npy",
+    "arrays/test-labels.npy",
+    "preview.png",
+    "model.pkl",
+    "metrics.json",
+    "registered.json",
+]
+JOBS = [
+    "download_train",
+    "download_t10k",
+    "parse_train",
+    "parse_test",
+    "preview",
+    "train",
+    "evaluate",
+    "register",
+]
+
+
+def arrays(checkout: Checkout) -> dict[str, np.ndarray]:
+    return {path.stem: np.load(path) for path in (checkout.path / "results/arrays").iterdir()}
+
+
+def schema_of_the_receipt() -> jsonschema.Draft202012Validator:
+    text = (TOP / "workflow/schemas/receipt.schema.yaml").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(yaml.safe_load(text))
+
+
+# ---- A whole run ---------------------------------------------------------------------------
+
+
+def test_a_run_makes_what_the_readme_says_and_nothing_else(digits_run: Checkout):
+    results = digits_run.path / "results"
+    found = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
+    logs = [f"logs/{job}.log" for job in JOBS]
+    benchmarks = [f"benchmarks/{job}.jsonl" for job in JOBS]
+    assert found == {*RESULTS, *logs, *benchmarks}
+    beside = {path.name for path in digits_run.path.iterdir()}
+    made = {"results", "registry", ".snakemake"}
+    assert beside == {"Snakefile", "workflow", "config", "profiles"} | made
+
+
+def test_every_log_and_benchmark_has_something_in_it(digits_run: Checkout):
+    for job in JOBS:
+        assert (digits_run.path / f"results/logs/{job}.log").read_text()
+        benchmark = (digits_run.path / f"results/benchmarks/{job}.jsonl").read_text()
+        assert json.loads(benchmark)["s"] > 0
+
+
+def test_the_downloads_are_those_of_the_registry(digits_run: Checkout):
+    datasets = yaml.safe_load((digits_run.path / "config/datasets.yaml").read_text())
+    for name, sha256 in datasets["digits"]["files"].items():
+        payload = gzip.decompress((digits_run.path / f"results/raw/{name}.gz").read_bytes())
+        assert hashlib.sha256(payload).hexdigest() == sha256
+
+
+def test_the_arrays_are_those_of_the_digits(digits_run: Checkout):
+    found = arrays(digits_run)
+    assert {name: array.shape for name, array in found.items()} == {
+        "train-images": (1437, 8, 8),
+        "train-labels": (1437,),
+        "test-images": (360, 8, 8),
+        "test-labels": (360,),
+    }
+    assert {array.dtype for array in found.values()} == {np.dtype(np.uint8)}
+
+
+def test_the_model_measures_as_scikit_learns_own(digits_run: Checkout):
+    found = arrays(digits_run)
+    binary = LogisticRegression(solver="liblinear", C=1 / 0.5, random_state=42)
+    expected = OneVsRestClassifier(binary)
+    expected.fit(features(found["train-images"]), found["train-labels"])
+    accuracy = expected.score(features(found["test-images"]), found["test-labels"])
+    metrics = json.loads((digits_run.path / "results/metrics.json").read_text())
+    assert metrics["accuracy"] == accuracy > 0.85
+    assert metrics["regularization_rate"] == 0.5
+    assert (metrics["n_train"], metrics["n_test"]) == (1437, 360)
+    assert metrics["classes"] == list(range(10))
+
+
+def test_the_receipt_ties_the_version_to_what_it_was_made_from(digits_run: Checkout):
+    receipt = digits_run.receipt()
+    schema_of_the_receipt().validate(receipt)
+    assert (receipt["name"], receipt["version"]) == ("sklearn_mnist", 1)
+    model = (digits_run.path / "results/model.pkl").read_bytes()
+    assert receipt["sha256"]["model"] == hashlib.sha256(model).hexdigest()
+    payloads = (
+        gzip.decompress((digits_run.path / "results" / name).read_bytes()) for name in RESULTS[:4]
+    )
+    assert receipt["sha256"]["data"] == hashlib.sha256(b"".join(payloads)).hexdigest()
+    assert receipt["parameters"] == {
+        "dataset": "digits",
+        "solver": "liblinear",
+        "regularization": "0.5",
+        "seed": "42",
+    }
+
+
+def test_a_second_run_has_nothing_to_do(finished: Checkout):
+    assert "Nothing to be done" in finished.finish(dataset="digits").stderr
+
+
+# ---- Parts of a run ------------------------------------------------------------------------
+
+
+def test_the_preview_alone_needs_only_the_training_set(checkout: Checkout):
+    planned = checkout.planned("results/preview.png", dataset="digits")
+    assert planned == {"download": 1, "parse": 1, "preview": 1}
+    checkout.finish("results/preview.png", dataset="digits")
+    raw = sorted(path.name for path in (checkout.path / "results/raw").iterdir())
+    assert raw == ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
+
+
+def test_a_dry_run_needs_neither_network_nor_data(checkout: Checkout, monkeypatch):
+    (checkout.path / "sitecustomize.py").write_text(
+        "import socket\n"
+        "def connect(*_):\n"
+        "    raise OSError('there is no network')\n"
+        "socket.socket.connect = socket.socket.connect_ex = connect\n"
+    )
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(checkout.path))
+    every = {"download": 2, "parse": 2, "preview": 1, "train": 1, "evaluate": 1, "register": 1}
+    assert checkout.planned() == every
+    assert checkout.planned("results/preview.png") == {"download": 1, "parse": 1, "preview": 1}
+    assert not (checkout.path / "results").exists()
+
+
+def test_lint_finds_nothing(checkout: Checkout):
+    assert (
+        "Congratulations, your workflow is in a good condition!" in checkout.finish("--lint").stderr
+    )
+
+
+def test_deleted_results_come_back_and_are_not_registered_anew(finished: Checkout):
+    kept = ["model.pkl", "metrics.json", "preview.png", "registered.json"]
+    results = finished.path / "results"
+    before = {name: (results / name).read_bytes() for name in kept}
+    shutil.rmtree(results)
+    finished.finish(dataset="digits")
+    assert {name: (results / name).read_bytes() for name in kept} == before
+    assert finished.receipt()["version"] == 1
+
+
+def test_another_rate_is_version_2(finished: Checkout):
+    before = (finished.path / "results/model.pkl").read_bytes()
+    finished.finish(dataset="digits", regularization=0.8)
+    assert (finished.path / "results/model.pkl").read_bytes() != before
+    metrics = json.loads((finished.path / "results/metrics.json").read_text())
+    receipt = finished.receipt()
+    assert metrics["regularization_rate"] == receipt["metrics"]["regularization_rate"] == 0.8
+    assert receipt["version"] == 2
+    assert finished.planned(dataset="digits", regularization=0.8) == {}
+
+
+def test_a_damaged_byte_is_found_and_its_file_named(finished: Checkout):
+    damaged = finished.path / "results/raw/train-images-idx3-ubyte.gz"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    ended = finished.snakemake(dataset="digits")
+    assert ended.returncode != 0
+    sentence = (
+        "parse.py: results/raw/train-images-idx3-ubyte.gz cannot be parsed: "
+        "it is not an undamaged gzip file"
+    )
+    assert ended.stderr.count(sentence) == 1
+    assert "Delete it and run again to renew it." in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert sentence in (finished.path / "results/logs/parse_train.log").read_text()
+    left = {path.name for path in (finished.path / "results/arrays").iterdir()}
+    assert left.isdisjoint({"train-images.npy", "train-labels.npy"})
+    assert not any(name.endswith(".part") for name in left)
+    damaged.unlink()
+    finished.finish("results/model.pkl", dataset="digits")
+
+
+# ---- One's own images ----------------------------------------------------------------------
+
+
+def test_ones_own_images_take_one_entry(checkout: Checkout):
+    images, labels = labelled_images(150, 12, 10, classes=[3, 77, 255])
+    files = write_data_set(
+        checkout.path / "data/leaves", (images[:120], labels[:120]), (images[120:], labels[120:])
+    )
+    entry = {"leaves": {"files": files, "sources": [{"folder": "data/leaves"}]}}
+    with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
+        yaml.safe_dump(entry, registry)
+    checkout.finish(dataset="leaves", model_name="leaves")
+    receipt = checkout.receipt()
+    schema_of_the_receipt().validate(receipt)
+    assert (receipt["name"], receipt["version"]) == ("leaves", 1)
+    assert receipt["parameters"]["dataset"] == "leaves"
+    model = joblib.load(checkout.path / "results/model.pkl")
+    assert model.classes_.tolist() == [3, 77, 255]
+    assert model.n_features_in_ == 120
+    metrics = json.loads((checkout.path / "results/metrics.json").read_text())
+    assert metrics["accuracy"] == np.mean(model.predict(features(images[120:])) == labels[120:])

@@ -1,0 +1,144 @@
+"""A wrong configuration stops Snakemake with one readable sentence, and before anything runs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import Checkout
+
+SHA256 = "0123456789abcdef" * 4
+FILES = dict.fromkeys(
+    [
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ],
+    SHA256,
+)
+FOLDER = [{"folder": "data/mine"}]
+# What only a program's author would want to read.
+INTERNALS = ["Traceback", "$schema", "additionalProperties", "jsonschema", "Failed validating"]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout to be left as it is."""
+    return Checkout.fresh(tmp_path_factory.mktemp("fresh"))
+
+
+def refusal(checkout: Checkout, **config) -> str:
+    """Return the sentence with which Snakemake refuses a configuration."""
+    ended = checkout.snakemake("-n", **config)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert not [word for word in INTERNALS if word in said]
+    (sentence,) = (line for line in said.splitlines() if line.startswith("config"))
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        (
+            "regularisation",
+            1,
+            "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
+            "backend, regularization, solver, seed, model_name, experiment_name, registry_uri.",
+        ),
+        (
+            "regularization",
+            "high",
+            "config: regularization cannot be 'high'; it must be a number above 0 to 1,000,000.",
+        ),
+        (
+            "regularization",
+            0,
+            "config: regularization cannot be 0; it must be a number above 0 to 1,000,000.",
+        ),
+        (
+            "seed",
+            -1,
+            "config: seed cannot be -1; it must be a whole number from 0 to 4,294,967,295.",
+        ),
+        (
+            "solver",
+            "libliner",
+            "config: solver cannot be 'libliner'; did you mean liblinear? allowed: liblinear.",
+        ),
+        (
+            "dataset",
+            "digit",
+            "config: dataset cannot be 'digit'; did you mean digits? allowed: mnist, digits.",
+        ),
+        (
+            "model_name",
+            "my model",
+            "config: model_name cannot be 'my model'; "
+            "it must be letters, digits, `_`, `.` and `-`, at most 255.",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value(fresh: Checkout, key: str, value, sentence: str):
+    assert refusal(fresh, **{key: value}).startswith(sentence)
+
+
+def test_a_registry_uri_with_a_password(fresh: Checkout):
+    sentence = refusal(fresh, registry_uri="https://me:secret@example.org")
+    assert "registry_uri cannot be" in sentence
+    assert "without user name or password" in sentence
+    assert "secret" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (
+            {"files": FILES | {"t10k-labels-idx1-ubyte": "abc"}, "sources": FOLDER},
+            "mine.files.t10k-labels-idx1-ubyte cannot be 'abc'; it must be a sha256, 64 hexa",
+        ),
+        ({"files": FILES, "sources": []}, "mine.sources cannot be []; it must be a list with at"),
+        ({"files": FILES}, "mine has no sources; it needs files, sources."),
+        (
+            {"files": FILES, "sources": [{"htps": "https://example.org"}]},
+            "htps is not a key in mine.sources.0; did you mean https? allowed: folder, https, ",
+        ),
+        (
+            {"files": FILES, "sources": FOLDER, "licence": "MIT"},
+            "licence is not a key in mine; did you mean license? allowed: description, license,",
+        ),
+    ],
+)
+def test_a_wrong_data_set(checkout: Checkout, entry: dict, sentence: str):
+    registry = checkout.path / "config/datasets.yaml"
+    registry.write_text(registry.read_text() + yaml.safe_dump({"mine": entry}))
+    assert refusal(checkout).startswith(f"config/datasets.yaml: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("mnist:\n  files: [a,\n", "config/datasets.yaml, line 3 is not valid YAML: "),
+        ("", "config/datasets.yaml: "),
+        ("- mnist\n", "config/datasets.yaml: "),
+    ],
+)
+def test_a_registry_that_is_no_mapping(checkout: Checkout, text: str, sentence: str):
+    (checkout.path / "config/datasets.yaml").write_text(text)
+    assert refusal(checkout).startswith(sentence)
+
+
+def test_no_registry_at_all(checkout: Checkout):
+    Path(checkout.path / "config/datasets.yaml").unlink()
+    sentence = "config/datasets.yaml cannot be read: No such file or directory."
+    assert refusal(checkout) == sentence
+
+
+def test_config_files_that_are_no_yaml(checkout: Checkout):
+    """Snakemake reads this one, and says so in its own words."""
+    settings = checkout.path / "config/config.yaml"
+    settings.write_text(settings.read_text() + "seed: [\n")
+    ended = checkout.snakemake("-n")
+    assert ended.returncode != 0
+    assert "Config file is not valid JSON or YAML." in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
