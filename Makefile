@@ -3,9 +3,9 @@
 PYTHON ?= python3
 RUN := .venv/bin
 DEV := .venv-dev/bin
-CODE := requirements tests workflow
+CODE := benchmarks requirements tests workflow
 
-.PHONY: help setup run test format lint lock docs clean
+.PHONY: help setup run test bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -18,6 +18,9 @@ run: .venv/installed  ## run the workflow: from the download to the registered m
 
 test: .venv-dev/installed lint  ## check format and lint, run all tests
 	$(DEV)/python -m pytest
+
+bench: .venv/installed  ## compare the solvers on the arrays that the workflow has made
+	$(RUN)/python benchmarks/fit.py
 
 format: .venv-dev/installed  ## format the code
 	$(DEV)/ruff format $(CODE)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import mirror
 import pytest
+
+import mirror
 from checkout import Checkout
 
 # The same examples in each run, however busy the machine is.

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from lib import idx
 
 # Any few images: up to 5 of up to 6 x 7 pixels.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from checkout import TOP, Checkout
 
 SCRIPTS = TOP / "workflow/scripts"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from checkout import TOP
 from lib.configuration import ConfigurationError, allowed, checked, load, table
 

@@ -7,9 +7,10 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-import document
 import pytest
 import yaml
+
+import document
 from checkout import ENVIRONMENT, TOP, Checkout
 from lib.configuration import checked, load, table
 

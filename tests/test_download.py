@@ -6,11 +6,12 @@ import logging
 from argparse import Namespace
 from pathlib import Path
 
-import download
-import mirror
 import numpy as np
 import pytest
 import yaml
+
+import download
+import mirror
 from lib import idx
 from lib.command import UserError
 from lib.sources import SourceError

@@ -4,9 +4,10 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-import evaluate
 import joblib
 import numpy as np
+
+import evaluate
 from lib.model import features, unfitted
 from samples import labelled_images
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lib.files import replacing, write_json
 
 

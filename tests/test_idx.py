@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+
 from lib import idx
 from lib.command import UserError
 from samples import IMAGES

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from checkout import Checkout
 from samples import labelled_images, write_data_set
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from lib import model
-from samples import labelled_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.validation import check_is_fitted
+
+from lib import model
+from samples import labelled_images
 
 
 def test_the_estimator_is_the_tutorials():

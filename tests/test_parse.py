@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import parse
 import pytest
-from checkout import TOP
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+import parse
+from checkout import TOP
 from lib import idx
 from lib.command import UserError
 from samples import IMAGES

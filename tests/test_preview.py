@@ -5,8 +5,9 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import preview
 import pytest
+
+import preview
 from samples import labelled_images
 
 SHAPES = [(8, 8), (28, 28), (12, 10), (256, 200), (40, 200), (200, 40)]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from checkout import TOP
 from lib.receipt import git_state, summary
 

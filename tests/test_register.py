@@ -12,9 +12,10 @@ import jsonschema
 import mlflow
 import numpy as np
 import pytest
+import yaml
+
 import register
 import train
-import yaml
 from checkout import TOP
 from evaluate import metrics
 from lib import idx

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import TOP
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from checkout import TOP
 
 LOCKS = ["local.txt", "dev.txt"]
 PYTHONS = ["3.11", "3.12", "3.13"]

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from checkout import Checkout
 
 # Which rules use a file themselves; what follows from them runs again as well.
@@ -25,6 +26,7 @@ USERS = {
     "scripts/lib/files.py": ["download", "evaluate", "parse", "preview", "register", "train"],
     "scripts/lib/idx.py": ["download", "parse", "register"],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
+    "scripts/lib/newton.py": ["train"],
     "scripts/lib/receipt.py": ["register"],
     "scripts/lib/sources.py": ["download"],
     "envs/data.yaml": ["download", "parse"],

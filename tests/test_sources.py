@@ -8,9 +8,10 @@ import socket
 import subprocess
 from pathlib import Path
 
-import mirror
 import numpy as np
 import pytest
+
+import mirror
 from checkout import TOP
 from lib import sources
 from lib.configuration import load

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
 import train
 from checkout import TOP
 from lib.command import UserError
 from lib.model import features, unfitted
 from samples import labelled_images
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 
 SETS = {
     "two classes": labelled_images(60, 5, 4, classes=[4, 9]),
@@ -47,7 +48,7 @@ def assert_equal(one, other) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_the_model_is_what_scikit_learn_fits(name: str, threads: int):
     images, labels = SETS[name]
-    model = train.fit(images, labels, rate=0.8, seed=7, threads=threads)
+    model = train.fit_liblinear(images, labels, rate=0.8, seed=7, threads=threads)
     binary = LogisticRegression(solver="liblinear", C=1 / 0.8, random_state=7)
     expected = OneVsRestClassifier(binary).fit(features(images), labels)
     assert_equal(model, expected)
@@ -58,12 +59,12 @@ def test_the_model_is_what_scikit_learn_fits(name: str, threads: int):
 def test_one_class_is_refused():
     images, _ = SETS["two classes"]
     with pytest.raises(UserError, match="at least two classes, found only label 4"):
-        train.fit(images, np.full(len(images), 4, np.uint8), rate=0.5, seed=42, threads=1)
+        train.fit_liblinear(images, np.full(len(images), 4, np.uint8), rate=0.5, seed=42, threads=1)
 
 
 def test_each_class_has_a_progress_line(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "workflow")
-    train.fit(*SETS["three classes"], rate=0.5, seed=42, threads=1)
+    train.fit_liblinear(*SETS["three classes"], rate=0.5, seed=42, threads=1)
     assert [message.split(" fitted")[0].split("; ")[1] for message in caplog.messages] == [
         "1 of 3",
         "2 of 3",
@@ -82,7 +83,7 @@ def test_a_class_that_does_not_converge_is_named(monkeypatch: pytest.MonkeyPatch
         train, "unfitted", lambda *of: unfitted(*of).set_params(estimator__max_iter=2)
     )
     with pytest.warns(ConvergenceWarning, match="class 9 did not converge in 2 iterations"):
-        train.fit(*SETS["two classes"], rate=0.5, seed=42, threads=threads)
+        train.fit_liblinear(*SETS["two classes"], rate=0.5, seed=42, threads=threads)
 
 
 def trained(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> bytes:
@@ -94,6 +95,7 @@ def trained(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> 
     options = Namespace(
         data_folder=folder / "data",
         regularization=0.5,
+        solver="liblinear",
         seed=42,
         threads=1,
         output=folder / "outputs" / "model.pkl",
@@ -105,17 +107,35 @@ def trained(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> 
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_bytes_of_the_model_do_not_depend_on_the_threads(tmp_path: Path, name: str):
-    one, two = (trained(tmp_path, *SETS[name], threads=threads) for threads in (1, 2))
+def test_newton_finds_the_model_that_liblinear_finds(name: str):
+    images, labels = SETS[name]
+    reference = unfitted(0.5, 42).set_params(estimator__tol=1e-8).fit(features(images), labels)
+    found = train.fit_newton(images, labels, rate=0.5, seed=42, threads=2)
+    assert vars(found).keys() == vars(reference).keys()
+    assert repr(found) == repr(unfitted(0.5, 42))
+    for binary, expected in zip(found.estimators_, reference.estimators_, strict=True):
+        np.testing.assert_allclose(binary.coef_, expected.coef_, atol=1e-4)
+        np.testing.assert_allclose(binary.intercept_, expected.intercept_, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("solver", train.SOLVERS)
+def test_the_bytes_of_the_model_do_not_depend_on_the_threads(
+    tmp_path: Path, name: str, solver: str
+):
+    one, two = (
+        trained(tmp_path, *SETS[name], threads=threads, solver=solver) for threads in (1, 2)
+    )
     assert one == two
 
 
-def test_the_bytes_are_the_same_from_processes_with_other_threads(tmp_path: Path):
+@pytest.mark.parametrize("solver", train.SOLVERS)
+def test_the_bytes_are_the_same_from_processes_with_other_threads(tmp_path: Path, solver: str):
     trained(tmp_path, *SETS["ten classes"])
     for threads in ("1", "2"):
         command = [sys.executable, TOP / "workflow/scripts/train.py", "--data-folder", "data"]
         options = ["--regularization", "0.5", "--threads", threads, "--output", f"{threads}.pkl"]
-        subprocess.run([*command, *options], cwd=tmp_path, check=True)
+        subprocess.run([*command, *options, "--solver", solver], cwd=tmp_path, check=True)
     one, two = ((tmp_path / f"{threads}.pkl").read_bytes() for threads in "12")
     assert one == two
 

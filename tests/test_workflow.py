@@ -9,11 +9,12 @@ import joblib
 import jsonschema
 import numpy as np
 import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
 from checkout import ENVIRONMENT, TOP, Checkout
 from lib.model import features
 from samples import labelled_images, write_data_set
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 
 RESULTS = [
     "raw/train-images-idx3-ubyte.gz",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from checkout import Checkout
 
 SHA256 = "0123456789abcdef" * 4

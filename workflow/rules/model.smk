@@ -29,8 +29,8 @@ rule train:
         "Train at regularization rate {params.settings[regularization]} with {threads} thread(s)"
     shell:
         "python {params.script:q} --data-folder results/arrays"
-        " --regularization {params.settings[regularization]} --seed {params.settings[seed]}"
-        " --threads {threads} --output {output.model} --log {log}"
+        " --regularization {params.settings[regularization]} --solver {params.settings[solver]}"
+        " --seed {params.settings[seed]} --threads {threads} --output {output.model} --log {log}"
 
 
 rule evaluate:

@@ -8,10 +8,11 @@ import zlib
 from pathlib import Path
 
 import yaml
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from lib.command import UserError, log, run
 from lib.files import replacing
 from lib.sources import SOURCES, SourceError
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 CHUNK = 1 << 20
 

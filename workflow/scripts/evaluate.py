@@ -5,10 +5,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
 from lib.command import log, run
 from lib.files import write_json
 from lib.model import predict
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int) -> dict:

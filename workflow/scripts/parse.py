@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+
 from lib import idx
 from lib.command import UserError, log, run
 from lib.files import replacing

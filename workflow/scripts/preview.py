@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from lib.command import log, run
-from lib.files import replacing
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from lib.command import log, run
+from lib.files import replacing
 
 COUNT, COLUMNS = 30, 10
 

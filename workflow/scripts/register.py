@@ -16,14 +16,15 @@ import joblib
 import mlflow
 import numpy as np
 import yaml
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import DatabaseError
+
 from lib import code, idx
 from lib.command import UserError, log, run
 from lib.files import write_json
 from lib.model import features
 from lib.receipt import git_state
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import DatabaseError
 
 SETS = "train-images", "train-labels", "test-images", "test-labels"
 NUMBERS = "accuracy", "regularization_rate", "n_train", "n_test"
