@@ -11,6 +11,7 @@ import numpy as np
 from lib.command import UserError, log, run
 from lib.files import replacing
 from lib.model import assembled, features, unfitted
+from lib.reporting import report
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.multiclass import OneVsRestClassifier
@@ -107,6 +108,7 @@ def main(options: argparse.Namespace) -> None:
     model = fit(images, labels, options.regularization, options.seed, options.threads)
     with replacing(options.output) as (part,):
         joblib.dump(model, part)
+    report(options.output, options.regularization, options.data_folder)
 
 
 if __name__ == "__main__":
