@@ -41,7 +41,8 @@ REFUSALS = re.compile(
 # What a service's answer says, in any of the orders that services use.
 ANSWER = re.compile(r'"code"\s*:\s*"(?P<code>[^"]+)"[^{}]*?"message"\s*:\s*"(?P<message>[^"]+)"')
 SECRET = re.compile(r"(?i)((?:sig|token|secret|password|accountkey)=)[^&\s'\"]+")
-LOCAL_ONLY = re.compile(r"https?://\S+")
+# The SDK's guesses at what an answer means; the answer itself is in the exception inside.
+VAGUE = re.compile(r"Operation returned an invalid status code '\w+'. The possible reason")
 
 
 class CloudError(UserError):
@@ -85,14 +86,9 @@ def words(error: BaseException) -> str:
     >>> words(ValueError("no such thing"))
     'no such thing.'
     """
-    text = ""
-    for read in (lambda: error.message, lambda: str(error), lambda: repr(error.args)):
-        try:
-            text = str(read() or "").strip()
-        except Exception:
-            continue
-        if text:
-            break
+    text = _said(error)
+    if VAGUE.match(text) and (inner := error.__cause__ or error.__context__):
+        text = _said(inner) or text
     if host := re.search(r"host='([^']+)'", text):
         text = f"there is no connection to {host[1]}"
     elif answer := ANSWER.search(text.replace('\\"', '"')):
@@ -101,6 +97,16 @@ def words(error: BaseException) -> str:
     text = SECRET.sub(r"\1***", text)
     text = text if len(text) <= LONGEST else text[:LONGEST] + " ..."
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _said(error: BaseException) -> str:
+    for read in (lambda: error.message, lambda: str(error), lambda: repr(error.args)):
+        try:
+            if text := str(read() or "").strip():
+                return text
+        except Exception:
+            continue
+    return ""
 
 
 def kind(error: BaseException) -> str:
