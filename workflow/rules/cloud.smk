@@ -2,6 +2,8 @@
 
 
 rule azureml_status:
+    log:
+        "results/logs/azureml_status.log",
     handover: True
     params:
         azureml=AZUREML,
@@ -12,10 +14,12 @@ rule azureml_status:
         "Show the workspace, its cluster, active runs and registered versions"
     shell:
         "python {params.script:q} --azureml {params.azureml:q}"
-        " --experiment-name {params.experiment_name:q} --model-name {params.model_name:q}"
+        " --experiment-name {params.experiment_name:q} --model-name {params.model_name:q} --log {log}"
 
 
 rule azureml_cancel:
+    log:
+        "results/logs/azureml_cancel.log",
     handover: True
     params:
         azureml=AZUREML,
@@ -23,10 +27,12 @@ rule azureml_cancel:
     message:
         "Cancel the run in results/azureml/handle.json"
     shell:
-        "python {params.script:q} --azureml {params.azureml:q}"
+        "python {params.script:q} --azureml {params.azureml:q} --log {log}"
 
 
 rule azureml_cleanup:
+    log:
+        "results/logs/azureml_cleanup.log",
     handover: True
     params:
         azureml=AZUREML,
@@ -35,4 +41,4 @@ rule azureml_cleanup:
     message:
         "Delete from the workspace what this workflow created there"
     shell:
-        "python {params.script:q} --azureml {params.azureml:q} --confirm {params.confirm}"
+        "python {params.script:q} --azureml {params.azureml:q} --confirm {params.confirm} --log {log}"

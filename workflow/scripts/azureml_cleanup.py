@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> None:
     confirm(options.confirm)
     for kind, name in doomed:
         with failures.step(f"delete {kind.removesuffix('s')} {name}", AGAIN):
-            DELETE[kind](workspace, name)
+            DELETE[kind](workspace, name, created)
         records.forget_created(account, kind, name)
         log.info("deleted: %s %s", kind.removesuffix("s"), name)
     # They tell of a version and of a run's model that are no more; the next call makes them anew.
@@ -73,7 +73,7 @@ def confirm(answer: str) -> None:
         raise UserError("nothing was deleted.")
 
 
-def delete_model(workspace, name: str) -> None:
+def delete_model(workspace, name: str, created: dict) -> None:
     """Delete a version of a model, such as sklearn_mnist:1; it may be gone already."""
     from azureml.core import Model
     from backends.deadline import within
@@ -84,27 +84,23 @@ def delete_model(workspace, name: str) -> None:
             within(120, found.delete)
 
 
-def delete_dataset(workspace, name: str) -> None:
-    """Unregister a dataset; all its versions, unless others than this workflow's are among them."""
+def delete_dataset(workspace, name: str, created: dict) -> None:
+    """Unregister a dataset, unless there are versions of it that this workflow did not make."""
     from azureml.core import Dataset
     from backends.deadline import within
-    from backends.sdk_v1 import workspace as workspaces
 
-    dataset, _ = name.rsplit(":", 1)
-    ours = records.created(workspaces.description(workspace))["datasets"]
-    found = within(120, lambda: dict(Dataset.get_all(workspace))).get(dataset)
-    if found is None:
+    dataset = name.rsplit(":", 1)[0]
+    latest = within(120, lambda: dict(Dataset.get_all(workspace))).get(dataset)
+    if latest is None:
         return
-    if any(f"{dataset}:{number}" not in ours for number in range(1, found.version + 1)) and (
-        sum(one.startswith(f"{dataset}:") for one in ours) == 1
-    ):
+    there = {f"{dataset}:{version}" for version in range(1, latest.version + 1)}
+    if there <= set(created["datasets"]):
+        within(120, latest.unregister_all_versions)
+    else:
         log.info("kept: dataset %s, which has versions of others", dataset)
-        return
-    if f"{dataset}:{found.version}" in ours:
-        within(120, found.unregister_all_versions)
 
 
-def delete_path(workspace, path: str) -> None:
+def delete_path(workspace, path: str, created: dict) -> None:
     """Delete the uploaded files."""
     from backends.deadline import within
     from backends.sdk_v1 import data
@@ -112,7 +108,7 @@ def delete_path(workspace, path: str) -> None:
     data.remove(within(120, workspace.get_default_datastore), path)
 
 
-def delete_cluster(workspace, name: str) -> None:
+def delete_cluster(workspace, name: str, created: dict) -> None:
     """Delete the cluster, and wait until it is gone."""
     from backends.deadline import within
     from backends.sdk_v1 import compute

@@ -43,7 +43,7 @@ def describe(options: argparse.Namespace) -> Job:
     """Return what is to be trained, with its fingerprint."""
     data_sha256 = idx.payload_sha256(*load_sets(options.data_folder))
     files, folder = code.files(options.script), options.script.parent
-    pins = pinned(options.environment)
+    pins = {"python": environment_python(options.environment)} | pinned(options.environment)
     mark = fingerprint(data_sha256, files, folder, options.arguments, pins)
     return Job(
         script=options.script,
