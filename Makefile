@@ -1,26 +1,40 @@
 # `make help` lists the targets; `make run` and `make test` need only Python 3.11 or newer.
 
 PYTHON ?= python3
+GIVEN := $(PYTHON)
 RUN := .venv/bin
 DEV := .venv-dev/bin
 CODE := benchmarks requirements tests workflow
 
-.PHONY: help setup run test bench format lint lock docs clean
+# The Azure ML SDK v1 runs on CPython 3.11 alone: on $(PYTHON) if it is one, or else on python3.11.
+IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
+PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
+  $$python -c '$(IS_311)' 2>/dev/null && echo $$python && break; done)
+CLOUD := .venv-azureml/installed .venv-azureml-job/installed
+
+.PHONY: help setup setup-azureml run test azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/installed  ## install what the workflow needs into .venv
+
+setup-azureml: .venv-azureml/installed  ## install the workflow and the Azure ML SDK into .venv-azureml
 
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
 	@$(RUN)/python workflow/scripts/show_receipt.py results/registered.json
 
 test: .venv-dev/installed lint  ## check format and lint, run all tests
+	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
+	else echo "The tests that need the Azure ML SDK v1 are left out: CPython 3.11 is not here."; fi
 	$(DEV)/python -m pytest
 
 bench: .venv/installed  ## compare the solvers on the arrays that the workflow has made
 	$(RUN)/python benchmarks/fit.py
+
+azureml-demo: $(CLOUD)  ## watch the cloud path in a workspace that is emulated here
+	@.venv-azureml/bin/python tests/azureml_demo.py
 
 format: .venv-dev/installed  ## format the code
 	$(DEV)/ruff format $(CODE)
@@ -45,7 +59,10 @@ clean:  ## delete the results; the downloads and the registry stay
 # A virtual environment, made anew when its pins change, and whole or not at all.
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
-.venv/installed .venv-dev/installed:
+.venv-azureml/installed: requirements/azureml.txt
+.venv-azureml-job/installed: requirements/azureml-job.txt
+$(CLOUD): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
+.venv/installed .venv-dev/installed $(CLOUD):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -m venv --clear $(@D)

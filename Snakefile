@@ -17,6 +17,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/backend.smk"
 
 
 # ---- Stages --------------------------------------------------------------------------------
@@ -26,6 +27,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/preview.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/registry.smk"
+include: "workflow/rules/cloud.smk"
 
 
 # ---- Targets -------------------------------------------------------------------------------

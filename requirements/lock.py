@@ -1,4 +1,8 @@
-"""Pin every requirement: the .txt files with hashes, and the environments of the rules alike."""
+"""Pin every requirement: the .txt files with hashes, and the environments of the rules alike.
+
+The packages of azureml-job.in that local.txt has are pinned as there, so that a model trained in
+the cloud is the one that is trained here.
+"""
 
 import re
 import subprocess
@@ -19,7 +23,15 @@ def pins(lock_file: Path) -> dict[str, str]:
 def pin_environment(path: Path, versions: dict[str, str]) -> None:
     """Give the pip pins of a conda environment file the locked versions."""
     text = path.read_text(encoding="utf-8")
-    pin = re.compile(r"(?<=- )([a-z0-9-]+)==\S+")
+    pin = re.compile(r"(?<=- )([a-z0-9-]+)((?:\[\w+\])?)==\S+")
+    pinned = pin.sub(lambda m: f"{m[1]}{m[2]}=={versions[m[1]]}", text)
+    path.write_text(pinned, encoding="utf-8")
+
+
+def pin_job(path: Path, versions: dict[str, str]) -> None:
+    """Give the exact pins of the job's requirements the locked versions."""
+    text = path.read_text(encoding="utf-8")
+    pin = re.compile(r"^([a-z0-9-]+)==\S+", re.M)
     path.write_text(pin.sub(lambda m: f"{m[1]}=={versions[m[1]]}", text), encoding="utf-8")
 
 
@@ -34,5 +46,9 @@ def compile_lock(name: str) -> None:
 if __name__ == "__main__":
     for name in ("local", "dev"):
         compile_lock(name)
+    local = pins(HERE / "local.txt")
+    pin_job(HERE / "azureml-job.in", local)
+    for name in ("azureml", "azureml-job"):
+        compile_lock(name)
     for environment in sorted(ENVIRONMENTS.glob("*.yaml")):
-        pin_environment(environment, pins(HERE / "local.txt"))
+        pin_environment(environment, pins(HERE / "azureml-job.txt") | local)

@@ -7,12 +7,18 @@ rule train:
     input:
         images="results/arrays/train-images.npy",
         labels="results/arrays/train-labels.npy",
+        # A run in the cloud measures itself, but the model does not depend on the test set.
+        test=ancient(["results/arrays/test-images.npy", "results/arrays/test-labels.npy"]),
     output:
         model="results/model.pkl",
+        training="results/training.json",
     log:
-        "results/logs/train.log",
+        train="results/logs/train.log",
+        backend="results/logs/train_on.log",
     benchmark:
         "results/benchmarks/train.jsonl"
+    # Waiting for a cloud is no work for a cluster's node.
+    localrule: IN_CLOUD
     conda:
         "../envs/train.yaml"
     # Fewer where --cores gives fewer; the model does not depend on it.
@@ -23,14 +29,24 @@ rule train:
             "regularization": REGULARIZATION,
             "seed": config["seed"],
         },
+        planned=PLANNED,
+        backend=Untracked(BACKEND),
+        azureml=AZUREML,
+        experiment_name=EXPERIMENT,
         script=SCRIPTS / "train.py",
-        code=code_of("train.py", "train.yaml"),
+        launcher=SCRIPTS / "train_on.py",
+        environment=WORKFLOW / "envs/azureml.yaml",
+        code=code_of("train.py", "train.yaml") | TRAINING_CLIENT,
     message:
         "Train at regularization rate {params.settings[regularization]} with {threads} thread(s)"
     shell:
-        "python {params.script:q} --data-folder results/arrays"
-        " --regularization {params.settings[regularization]} --solver {params.settings[solver]}"
-        " --seed {params.settings[seed]} --threads {threads} --output {output.model} --log {log}"
+        "python {params.launcher:q} --backend {params.backend} --planned {params.planned:q}"
+        " --azureml {params.azureml:q} --experiment-name {params.experiment_name:q}"
+        " --script {params.script:q} --environment {params.environment:q}"
+        " --data-folder results/arrays --threads {threads} --output {output.model}"
+        " --training {output.training} --training-log {log.train} --log {log.backend} --"
+        " --regularization {params.settings[regularization]}"
+        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
 
 
 rule evaluate:

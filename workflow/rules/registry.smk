@@ -4,6 +4,7 @@
 rule register:
     input:
         model="results/model.pkl",
+        training="results/training.json",
         metrics="results/metrics.json",
         preview="results/preview.png",
         arrays=expand(
@@ -17,6 +18,7 @@ rule register:
         "results/logs/register.log",
     benchmark:
         "results/benchmarks/register.jsonl"
+    localrule: IN_CLOUD
     conda:
         "../envs/register.yaml"
     threads: 1
@@ -30,15 +32,16 @@ rule register:
             "regularization": REGULARIZATION,
             "seed": config["seed"],
         },
-        script=SCRIPTS / "register.py",
+        azureml=AZUREML,
+        launcher=SCRIPTS / "register_on.py",
         training_script=SCRIPTS / "train.py",
         environment=WORKFLOW / "envs/train.yaml",
-        code=code_of("register.py", "register.yaml"),
+        code=code_of("register.py", "register.yaml") | REGISTERING_CLIENT,
     message:
         "Register the model as {params.settings[model_name]}"
     shell:
-        "python {params.script:q} --model {input.model} --metrics {input.metrics}"
-        " --preview {input.preview} --data-folder results/arrays"
+        "python {params.launcher:q} --azureml {params.azureml:q} --model {input.model}"
+        " --metrics {input.metrics} --training {input.training} --preview {input.preview} --data-folder results/arrays"
         " --training-script {params.training_script:q} --environment {params.environment:q}"
         " --model-name {params.settings[model_name]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"

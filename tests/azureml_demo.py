@@ -1,0 +1,57 @@
+"""Watch the whole cloud path without an Azure account: `make azureml-demo`.
+
+The real SDK trains scikit-learn's digits in an emulated workspace on this machine. What the
+workspace holds in the end is printed; the results stay in the folder that is named.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from azureml_emulator import Emulator
+from checkout import TOP, Checkout
+
+CLIENT = TOP / ".venv-azureml/bin/python"
+JOB = TOP / ".venv-azureml-job/bin/python"
+
+
+def main() -> int:
+    """Run the workflow against the emulator; return Snakemake's exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="azureml-demo-"))
+    checkout = Checkout.fresh(folder / "checkout")
+    with Emulator(folder / "emulator", python=JOB) as emulator:
+        emulator.write_config(checkout.path)
+        command = [CLIENT, "-m", "snakemake", "--cores", "1", "--quiet=all"]
+        config = ["--config", "backend=azureml", "dataset=digits"]
+        environment = os.environ | emulator.environment(folder / "home")
+        print(f"An emulated workspace is at {emulator.url}; the workflow runs in {checkout.path}.")
+        target = ["results/registered.json", *config]
+        ended = subprocess.run([*command, *target], cwd=checkout.path, env=environment)
+        if ended.returncode == 0:
+            subprocess.run(
+                [*command, "azureml_status", *config], cwd=checkout.path, env=environment
+            )
+            print(story(emulator))
+    return ended.returncode
+
+
+def story(emulator: Emulator) -> str:
+    """Say what the workspace holds, and how many requests made it so."""
+    state, requests = emulator.state(), emulator.requests()
+    lines = [f"run       {run['runId']}: {run['status']}" for run in state["runs"]]
+    lines += [f"metrics   {name}" for name in state["metrics"]]
+    lines += [f"dataset   {name}" for name in state["datasets"]]
+    lines += [f"blob      {name}: {size} bytes" for name, size in state["blobs"].items()]
+    lines += [f"cluster   {name}" for name in state["computes"]]
+    lines += [f"model     {model['id']}" for model in state["models"]]
+    lines.append(
+        f"requests  {len(requests)}, of which {len(emulator.unknown())} to hosts that are not "
+        "emulated; none has left this machine"
+    )
+    return "\n".join(["In the emulated workspace:", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The real MNIST through the cloud path: the tutorial's accuracy, and local training's bytes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from azureml_client import JOB, MODEL, RECEIPT, Cloud, needs_sdk
+from azureml_emulator import Emulator
+from checkout import TOP, Checkout
+
+RAW = TOP / "results/raw"
+FILES = [
+    f"{part}-{kind}-ubyte.gz"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+]
+
+
+def is_mnist() -> bool:
+    """Tell whether `make run` has downloaded MNIST here."""
+    return all((RAW / name).exists() for name in FILES) and (RAW / FILES[0]).stat().st_size > 9e6
+
+
+@needs_sdk
+@pytest.mark.skipif(not is_mnist(), reason="MNIST is not in results/raw (make run)")
+def test_mnist(tmp_path):
+    checkout = Checkout.fresh(tmp_path / "checkout")
+    # The emulator plays Azure Open Datasets' host, which is the first source on the network.
+    with Emulator(tmp_path / "emulator", python=JOB, mnist=RAW) as emulator:
+        cloud = Cloud(checkout, emulator)
+        cloud.succeed(RECEIPT, dataset="mnist", backend="azureml", timeout=500)
+        assert emulator.unknown() == []
+        assert cloud.models() == ["sklearn_mnist:1"] and cloud.statuses() == ["Completed"]
+    receipt = cloud.json(RECEIPT)
+    assert receipt["metrics"]["accuracy"] == 0.9193 and receipt["version"] == 1
+    arguments = ["--data-folder", "results/arrays", "--regularization", "0.5", "--seed", "42"]
+    command = [sys.executable, "workflow/scripts/train.py", *arguments, "--output", "here.pkl"]
+    subprocess.run(command, cwd=cloud.path, check=True, capture_output=True)
+    assert (cloud.path / "here.pkl").read_bytes() == (cloud.path / MODEL).read_bytes()

@@ -1,0 +1,34 @@
+# Which backend trains: decided from what is on disk, without a network.
+
+import json
+
+from backends import choice
+
+BACKEND = config["backend"]
+LIKELY = "local"
+if BACKEND == "auto":
+    LIKELY = choice.choose("auto", Path.cwd(), config["azureml"]["workspace_config"]).backend
+
+# What the train rule compares; a model that exists is kept, unless another backend is named.
+PLANNED = choice.planned(BACKEND, LIKELY, Path("results/model.pkl"), Path("results/training.json"))
+IN_CLOUD = PLANNED.startswith("azureml")
+
+
+class Untracked:
+    """A param that may change without a reason to run again: Snakemake compares builtin types."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __str__(self):
+        return str(self.value)
+
+
+# How the cloud is used changes no model.
+AZUREML = Untracked(json.dumps(config["azureml"]))
+EXPERIMENT = Untracked(config["experiment_name"])
+
+# Where the cloud trains, its client's code is part of the rules: an edit finds the run of the same
+# fingerprint, and pays nothing.
+TRAINING_CLIENT = code_of("train_on.py", "azureml.yaml") if IN_CLOUD else {}
+REGISTERING_CLIENT = code_of("register_on.py", "azureml.yaml") if IN_CLOUD else {}

@@ -1,0 +1,56 @@
+"""Show the workspace, its cluster, the runs that are active, and the registered versions."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from backends import failures, records
+from backends.choice import choose, find_config
+from backends.frame import run_in_cloud
+from backends.settings import compute_settings
+from lib.command import log
+
+ACTIVE = "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing"
+AGAIN = "Try again."
+
+
+def main(options: argparse.Namespace) -> None:
+    settings = json.loads(options.azureml)
+    choose("azureml", Path.cwd(), settings["workspace_config"])
+    from azureml.core import Experiment, Model
+
+    from backends.deadline import within
+    from backends.sdk_v1 import compute
+    from backends.sdk_v1.workspace import connect
+
+    config = find_config(Path.cwd(), settings["workspace_config"])
+    workspace = connect(config, settings["auth"], settings["connect_seconds"])
+    name = compute_settings(settings["compute"], os.environ)["name"]
+    with failures.step("look for the cluster", AGAIN):
+        target = within(120, compute.find, workspace, name)
+    log.info("cluster %s: %s", name, compute.status(target) if target else "not there")
+    with failures.step("list the runs", AGAIN):
+        runs = within(120, lambda: list(Experiment(workspace, options.experiment_name).get_runs()))
+        active = [run for run in runs if run.status in ACTIVE]
+    for run in active:
+        log.info("run %s: %s, %s", run.id, run.status, run.get_portal_url())
+    log.info("%d active of %d runs in %s", len(active), len(runs), options.experiment_name)
+    if handle := records.read(records.HANDLE):
+        log.info("handle: run %s, %s", handle["run_id"], handle.get("status", handle["state"]))
+    with failures.step("list the models", AGAIN):
+        models = within(120, Model.list, workspace, name=options.model_name)
+    for model in models:
+        log.info(
+            "model %s version %s: accuracy %s, run %s",
+            *(model.name, model.version, model.tags.get("accuracy"), model.run_id),
+        )
+    log.info("%d registered versions of %s", len(models), options.model_name)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="azureml_status.py", description=__doc__)
+    parser.add_argument("--azureml", required=True, help="the section azureml, as JSON")
+    parser.add_argument("--experiment-name", required=True, help="the experiment of the runs")
+    parser.add_argument("--model-name", required=True, help="the registered model's name")
+    run_in_cloud(parser, main)

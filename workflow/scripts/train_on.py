@@ -1,0 +1,162 @@
+"""Train on the backend that is configured, and record which it was and why.
+
+Where that is this machine, train.py takes the place of this process.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from backends import Job, records
+from backends.choice import Choice, choose, find_config
+from backends.failures import CONNECTION, PERMISSION, CloudError
+from backends.fingerprint import fingerprint
+from backends.frame import run_in_cloud
+from backends.settings import compute_settings
+from lib import code, idx
+from lib.command import log
+from lib.files import write_json
+from lib.provenance import load_sets, pinned
+
+
+def main(options: argparse.Namespace) -> None:
+    settings = json.loads(options.azureml)
+    chosen = choose(options.backend, Path.cwd(), settings["workspace_config"])
+    if chosen.backend == "azureml":
+        job = describe(options)
+        try:
+            backend = open_workspace(options, settings)
+        except CloudError as error:
+            chosen = fall_back(error, options.backend, job)
+        else:
+            return train_there(backend, job, options, chosen)
+    if options.backend == "auto":
+        log.warning("Training on this machine: %s.", chosen.reason)
+    return train_here(options, chosen)
+
+
+def describe(options: argparse.Namespace) -> Job:
+    """Return what is to be trained, with its fingerprint."""
+    data_sha256 = idx.payload_sha256(*load_sets(options.data_folder))
+    files, folder = code.files(options.script), options.script.parent
+    pins = {"python": environment_python(options.environment)} | pinned(options.environment)
+    mark = fingerprint(data_sha256, files, folder, options.arguments, pins)
+    return Job(
+        script=options.script,
+        arguments=options.arguments,
+        data_folder=options.data_folder,
+        data_sha256=data_sha256,
+        environment=options.environment,
+        fingerprint=mark,
+    )
+
+
+def open_workspace(options: argparse.Namespace, settings: dict):
+    """Return the backend, its workspace open; an import that only the cloud path pays."""
+    settings["compute"] = compute_settings(settings["compute"], os.environ)
+    from backends.azureml import AzureML
+    from backends.sdk_v1.workspace import connect
+
+    config = find_config(Path.cwd(), settings["workspace_config"])
+    workspace = connect(config, settings["auth"], settings["connect_seconds"])
+    return AzureML(workspace, settings, options.experiment_name)
+
+
+def fall_back(error: CloudError, requested: str, job: Job) -> Choice:
+    """Return the choice to train here, if that is wanted and nothing was submitted; else raise."""
+    if requested != "auto" or error.kind not in (CONNECTION, PERMISSION):
+        raise error
+    if records.pending(job.fingerprint):
+        run_id = records.read(records.HANDLE)["run_id"]
+        raise CloudError(
+            f"{error} Run {run_id} was submitted for this training, so it is not done here as "
+            "well; run again when the workspace can be reached, or train here with "
+            "--config backend=local.",
+            error.kind,
+        ) from None
+    return Choice("local", f"{error.kind}: {error.cause}".rstrip("."))
+
+
+def train_there(backend, job: Job, options: argparse.Namespace, chosen: Choice) -> None:
+    """Train on the backend: submit or find the run, wait for it, collect the model."""
+    run_id = backend.submit(job)
+    backend.wait(run_id)
+    collected = backend.collect(run_id, options.output)
+    versions = {"python": environment_python(options.environment)} | pinned(options.environment)
+    record(options, chosen, versions, collected, job.fingerprint)
+
+
+def train_here(options: argparse.Namespace, chosen: Choice) -> None:
+    """Let train.py take the place of this process, so that signals and exit codes are its own."""
+    names = pinned(options.environment)
+    versions = {"python": platform.python_version()}
+    versions |= {name: found for name in names if (found := installed(name))}
+    record(options, chosen, versions, {}, None)
+    command = [
+        *(sys.executable, str(options.script)),
+        *("--data-folder", str(options.data_folder), *options.arguments),
+        *("--threads", str(options.threads), "--output", str(options.output)),
+        *("--log", str(options.training_log)),
+    ]
+    sys.stderr.flush()
+    os.execv(command[0], command)
+
+
+def record(
+    options: argparse.Namespace,
+    chosen: Choice,
+    versions: dict[str, str],
+    collected: dict,
+    mark: str | None,
+) -> None:
+    """Write training.json: the same keys, whichever backend."""
+    keys = "run_id", "portal_url", "experiment", "workspace", "metrics", "model_sha256"
+    write_json(
+        options.training,
+        {"backend": chosen.backend, "backend_reason": chosen.reason, "planned": options.planned}
+        | {key: collected.get(key) for key in keys}
+        | {"fingerprint": mark, "arguments": options.arguments, "environment": versions},
+    )
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a package that is installed here."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def environment_python(environment: Path) -> str:
+    """Return the version of Python in a conda environment file."""
+    line = next(text for text in environment.read_text().splitlines() if "- python=" in text)
+    return line.split("=")[1]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="train_on.py", description=__doc__)
+    parser.add_argument(
+        "--backend", required=True, choices=["auto", "local", "azureml"], help="where to train"
+    )
+    parser.add_argument(
+        "--planned", required=True, help="what the rule compares, see training.json"
+    )
+    parser.add_argument("--azureml", required=True, help="the section azureml, as JSON")
+    parser.add_argument("--experiment-name", required=True, help="the experiment of the runs")
+    parser.add_argument("--script", type=Path, required=True, help="train.py")
+    parser.add_argument(
+        "--environment", type=Path, required=True, help="conda file with the cloud's pins"
+    )
+    parser.add_argument(
+        "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
+    )
+    parser.add_argument("--threads", type=int, required=True, help="for training here")
+    parser.add_argument("--output", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--training", type=Path, required=True, help="training.json")
+    parser.add_argument("--training-log", type=Path, required=True, help="train.py's log")
+    parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
+    run_in_cloud(parser, main)
