@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 import mirror
+from azureml_client import bare, cloud, emulator, parsed  # noqa: F401  fixtures
 from checkout import Checkout
 
 # The same examples in each run, however busy the machine is.

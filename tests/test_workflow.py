@@ -27,6 +27,7 @@ RESULTS = [
     "arrays/test-labels.npy",
     "preview.png",
     "model.pkl",
+    "training.json",
     "metrics.json",
     "registered.json",
 ]
@@ -57,7 +58,7 @@ def schema_of_the_receipt() -> jsonschema.Draft202012Validator:
 def test_a_run_makes_what_the_readme_says_and_nothing_else(digits_run: Checkout):
     results = digits_run.path / "results"
     found = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
-    logs = [f"logs/{job}.log" for job in JOBS]
+    logs = [f"logs/{job}.log" for job in [*JOBS, "train_on"]]
     benchmarks = [f"benchmarks/{job}.jsonl" for job in JOBS]
     assert found == {*RESULTS, *logs, *benchmarks}
     beside = {path.name for path in digits_run.path.iterdir()}

@@ -28,7 +28,7 @@ class Untracked:
 AZUREML = Untracked(json.dumps(config["azureml"]))
 EXPERIMENT = Untracked(config["experiment_name"])
 
-# Where the cloud trains, its client's code is part of the rules: an edit finds the run of the same
+# What calls the trainer is part of the rules too. In the cloud an edit of it finds the run of the same
 # fingerprint, and pays nothing.
-TRAINING_CLIENT = code_of("train_on.py", "azureml.yaml") if IN_CLOUD else {}
-REGISTERING_CLIENT = code_of("register_on.py", "azureml.yaml") if IN_CLOUD else {}
+TRAINING_CLIENT = code_of("train_on.py", "azureml.yaml" if IN_CLOUD else "train.yaml")
+REGISTERING_CLIENT = code_of("register_on.py", "azureml.yaml" if IN_CLOUD else "register.yaml")

@@ -80,7 +80,7 @@ def fit_newton(
     memory-mapped.
     """
 
-    def report(step, objective, gradient, seconds):
+    def tell(step, objective, gradient, seconds):
         log.info(
             "step %d: objective %.4f, gradient %.1e of the start, %.1f s",
             *(step, objective, gradient, seconds),
@@ -88,7 +88,7 @@ def fit_newton(
 
     _classes(labels)
     solver = NewtonOneVsRest(
-        C=1 / rate, scale=1 / 255, threads=threads, random_state=seed, callback=report
+        C=1 / rate, scale=1 / 255, threads=threads, random_state=seed, callback=tell
     )
     return solver.fit(images.reshape(len(images), -1), labels).to_sklearn()
 
