@@ -14,6 +14,7 @@ from backends.deadline import within
 
 MODEL = "outputs/sklearn_mnist_model.pkl"
 FINAL = "Completed", "Failed", "Canceled"
+ENDED_BADLY = "Failed", "Canceled", "CancelRequested"
 LOGS = Path("results/azureml/logs")
 ANSWER_SECONDS = 60
 LAST_LINES = 15
