@@ -49,7 +49,7 @@ class AzureML:
                 status, tags = run.status, run.get_tags()
             handle = records.read(records.HANDLE)
             awaited = handle.get("run_id") == run_id and handle.get("state") != records.ENDED
-            ended_badly = status in ("Failed", "Canceled") or runs.UNUSABLE in tags
+            ended_badly = status in runs.ENDED_BADLY or runs.UNUSABLE in tags
             if awaited or not ended_badly:
                 log.info("run %s: found, %s", run_id, status)
                 self._write_handle(records.SUBMITTED, job.fingerprint, run)

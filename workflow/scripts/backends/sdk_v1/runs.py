@@ -13,6 +13,7 @@ from lib.files import replacing
 
 MODEL = "outputs/sklearn_mnist_model.pkl"
 FINAL = "Completed", "Failed", "Canceled"
+ENDED_BADLY = "Failed", "Canceled", "CancelRequested"
 LOGS = Path("results/azureml/logs")
 ANSWER_SECONDS = 60
 LAST_LINES = 15
