@@ -17,7 +17,7 @@ SCRIPTS = TOP / "workflow/scripts"
         ("download.py", ["command", "files", "idx", "sources"]),
         ("parse.py", ["command", "files", "idx"]),
         ("preview.py", ["command", "files"]),
-        ("train.py", ["command", "files", "model"]),
+        ("train.py", ["command", "files", "model", "newton"]),
         ("evaluate.py", ["command", "files", "model"]),
         ("register.py", ["code", "command", "files", "idx", "model", "receipt"]),
     ],

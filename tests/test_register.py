@@ -80,8 +80,16 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
 
 
 def write_model(path: Path, rate: float) -> None:
-    data = Namespace(data_folder=path.parent, regularization=rate, seed=42, threads=1, output=path)
-    train.main(data)
+    train.main(
+        Namespace(
+            data_folder=path.parent,
+            regularization=rate,
+            solver="liblinear",
+            seed=42,
+            threads=1,
+            output=path,
+        )
+    )
 
 
 def registered(options: Namespace, **changes) -> dict:
@@ -252,7 +260,9 @@ def test_checksums_are_those_that_a_reader_can_compute(tmp_path: Path, options: 
         idx.write(tmp_path / "file.gz", np.load(options.data_folder / f"{name}.npy"))
         payloads += gzip.decompress((tmp_path / "file.gz").read_bytes())
     scripts = TOP / "workflow/scripts"
-    library = [scripts / f"lib/{name}.py" for name in ("__init__", "command", "files", "model")]
+    library = [
+        scripts / f"lib/{name}.py" for name in ("__init__", "command", "files", "model", "newton")
+    ]
     code = b"".join(path.read_bytes() for path in (SCRIPT, *library))
     assert sha256 == {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),

@@ -65,7 +65,8 @@ def refusal(checkout: Checkout, **config) -> str:
         (
             "solver",
             "libliner",
-            "config: solver cannot be 'libliner'; did you mean liblinear? allowed: liblinear.",
+            "config: solver cannot be 'libliner'; did you mean liblinear? "
+            "allowed: liblinear, newton.",
         ),
         (
             "dataset",
