@@ -17,9 +17,12 @@ SCRIPTS = TOP / "workflow/scripts"
         ("download.py", ["command", "files", "idx", "sources"]),
         ("parse.py", ["command", "files", "idx"]),
         ("preview.py", ["command", "files"]),
-        ("train.py", ["command", "files", "model", "newton"]),
+        ("train.py", ["command", "files", "model", "newton", "reporting"]),
         ("evaluate.py", ["command", "files", "model"]),
-        ("register.py", ["code", "command", "files", "idx", "model", "receipt"]),
+        (
+            "register.py",
+            ["code", "command", "files", "idx", "model", "provenance", "receipt"],
+        ),
     ],
 )
 def test_the_files_of_each_rule(script: str, modules: list[str]):

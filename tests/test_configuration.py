@@ -12,13 +12,32 @@ CONFIG = load(SCHEMAS / "config.schema.yaml")
 DATASETS = load(SCHEMAS / "datasets.schema.yaml")
 DEFAULTS = {
     "dataset": "mnist",
-    "backend": "local",
+    "backend": "auto",
     "regularization": 0.5,
     "solver": "liblinear",
     "seed": 42,
     "model_name": "sklearn_mnist",
     "experiment_name": "Tutorial-sklearn-mnist",
     "registry_uri": "sqlite:///registry/mlflow.db",
+    "confirm": "no",
+    "azureml": {
+        "auth": "auto",
+        "workspace_config": "",
+        "compute": {
+            "name": "cpu-cluster",
+            "vm_size": "STANDARD_D2_V2",
+            "min_nodes": 0,
+            "max_nodes": 4,
+            "idle_seconds": 120,
+        },
+        "dataset_name": "mnist_opendataset",
+        "environment_name": "tutorial-env",
+        "run_limit_seconds": 7200,
+        "connect_seconds": 15,
+        "patience_seconds": 300,
+        "poll_seconds": 5,
+        "metrics_seconds": 120,
+    },
 }
 SHA256 = "0123456789abcdef" * 4
 
@@ -80,8 +99,8 @@ def test_what_is_allowed_passes(key: str, value):
     [
         ({"regularisation": 1}, "regularisation is not a key; did you mean regularization?"),
         ({"xyz": 1}, "xyz is not a key; allowed: dataset, backend, regularization, solver, seed,"),
-        ({"backend": "lokal"}, "backend cannot be 'lokal'; did you mean local? allowed: local."),
-        ({"backend": 5}, "backend cannot be 5; it must be one of local."),
+        ({"backend": "lokal"}, "backend cannot be 'lokal'; did you mean local? allowed: auto,"),
+        ({"backend": 5}, "backend cannot be 5; it must be one of auto, local, azureml."),
         (
             {"regularization": "high"},
             "regularization cannot be 'high'; it must be a number above 0 to 1,000,000.",

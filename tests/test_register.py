@@ -22,15 +22,21 @@ from lib import idx
 from lib.command import UserError
 from lib.files import write_json
 from lib.model import features
+from lib.provenance import pinned
 from samples import labelled_images
 
 KEYS = [
     "name",
     "version",
+    "id",
     "registry",
     "registry_uri",
     "backend",
+    "backend_reason",
+    "workspace",
+    "cluster",
     "run_id",
+    "portal_url",
     "metrics",
     "parameters",
     "sha256",
@@ -63,10 +69,21 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
     write_model(tmp_path / "model.pkl", rate=0.5)
     predicted = register.joblib.load(tmp_path / "model.pkl").predict(features(images[40:]))
     write_json(tmp_path / "metrics.json", metrics(labels[40:], predicted, 0.5, 40))
+    write_json(
+        tmp_path / "training.json",
+        {
+            "backend": "local",
+            "backend_reason": "no workspace is configured",
+            "workspace": None,
+            "portal_url": None,
+            "environment": {"python": "3.11.7"} | pinned(ENVIRONMENT),
+        },
+    )
     (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return Namespace(
         model=tmp_path / "model.pkl",
         metrics=tmp_path / "metrics.json",
+        training=tmp_path / "training.json",
         preview=tmp_path / "preview.png",
         data_folder=tmp_path / "arrays",
         training_script=SCRIPT,
@@ -260,9 +277,8 @@ def test_checksums_are_those_that_a_reader_can_compute(tmp_path: Path, options: 
         idx.write(tmp_path / "file.gz", np.load(options.data_folder / f"{name}.npy"))
         payloads += gzip.decompress((tmp_path / "file.gz").read_bytes())
     scripts = TOP / "workflow/scripts"
-    library = [
-        scripts / f"lib/{name}.py" for name in ("__init__", "command", "files", "model", "newton")
-    ]
+    modules = "__init__", "command", "files", "model", "newton", "reporting"
+    library = [scripts / f"lib/{name}.py" for name in modules]
     code = b"".join(path.read_bytes() for path in (SCRIPT, *library))
     assert sha256 == {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),
