@@ -59,19 +59,21 @@ def main(options: argparse.Namespace) -> None:
         "newton, 2 threads": ["--solver", "newton", "--threads", "2"],
     }
     runs = {name: [] for name in contestants}
-    quality = {}
     with tempfile.TemporaryDirectory() as temporary:
-        model_file = Path(temporary, "model.pkl")
+        files = {name: Path(temporary, f"{name}.pkl") for name in contestants}
         for _ in range(options.repetitions):
             for name, arguments in contestants.items():
                 command = [sys.executable, str(SCRIPTS / "train.py"), "--data-folder", str(folder)]
-                command += ["--regularization", str(rate), "--output", str(model_file)]
+                command += ["--regularization", str(rate), "--output", str(files[name])]
                 runs[name].append(measure(command + arguments))
-                model = joblib.load(model_file)
-                quality[name] = {
-                    "objective": objective(model, images, labels, rate),
-                    "accuracy": float(np.mean(predict(model, test_images) == test_labels)),
-                }
+        # Not before: a new process begins with the peak memory of the one that started it.
+        quality = {}
+        for name, file in files.items():
+            model = joblib.load(file)
+            quality[name] = {
+                "objective": objective(model, images, labels, rate),
+                "accuracy": float(np.mean(predict(model, test_images) == test_labels)),
+            }
     results = {
         name: {
             "seconds": statistics.median(seconds for seconds, _ in measured),

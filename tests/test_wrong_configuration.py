@@ -45,7 +45,8 @@ def refusal(checkout: Checkout, **config) -> str:
             "regularisation",
             1,
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
-            "backend, regularization, solver, seed, model_name, experiment_name, registry_uri, confirm, azureml.",
+            "backend, regularization, solver, seed, model_name, experiment_name, registry_uri, "
+            "confirm, azureml.",
         ),
         (
             "regularization",
