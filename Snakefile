@@ -3,7 +3,8 @@
 #   download -> parse -> preview
 #                     -> train -> evaluate -> register
 #
-# Each stage is a file in workflow/rules/, each rule one script in workflow/scripts/.
+# Training and registering happen here or in Azure ML, as the backend says. Each stage is
+# a file in workflow/rules/, each rule one script in workflow/scripts/.
 
 from snakemake.utils import min_version
 
