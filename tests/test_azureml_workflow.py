@@ -64,7 +64,7 @@ def test_the_steps_of_the_tutorial_are_shown(done):
         "dataset mnist_opendataset version 1: registered",
         "environment tutorial-env version 1: registered",
         "submitted, https://ml.azure.com/runs/",
-        "| training on 1437 images, regularization rate 0.5",
+        "| liblinear: 1437 images, regularization rate 0.5",
         "sklearn_mnist version 1 in workspace emulated-workspace",
     ):
         assert line in said
