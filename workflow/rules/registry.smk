@@ -41,7 +41,8 @@ rule register:
         "Register the model as {params.settings[model_name]}"
     shell:
         "python {params.launcher:q} --azureml {params.azureml:q} --model {input.model}"
-        " --metrics {input.metrics} --training {input.training} --preview {input.preview} --data-folder results/arrays"
+        " --metrics {input.metrics} --training {input.training} --preview {input.preview}"
+        " --data-folder results/arrays"
         " --training-script {params.training_script:q} --environment {params.environment:q}"
         " --model-name {params.settings[model_name]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"

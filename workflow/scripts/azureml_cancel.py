@@ -2,11 +2,12 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from backends import failures, records
-from backends.choice import choose, find_config
+from backends.deadline import within
 from backends.frame import run_in_cloud
+from backends.sdk_v1 import runs
+from backends.sdk_v1.workspace import open_configured
 from lib.command import UserError, log
 
 
@@ -18,13 +19,7 @@ def main(options: argparse.Namespace) -> None:
             "azureml_status` shows the runs that are active."
         )
     settings = json.loads(options.azureml)
-    choose("azureml", Path.cwd(), settings["workspace_config"])
-    from backends.deadline import within
-    from backends.sdk_v1 import runs
-    from backends.sdk_v1.workspace import connect
-
-    config = find_config(Path.cwd(), settings["workspace_config"])
-    workspace = connect(config, settings["auth"], settings["connect_seconds"])
+    workspace = open_configured(settings)
     with failures.step("cancel the run", "Try again, or cancel it in the portal."):
         run = runs.find(workspace, handle["run_id"])
         if run is None:

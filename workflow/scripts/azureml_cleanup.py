@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 from backends import failures, records
-from backends.choice import choose, find_config
+from backends.deadline import within
 from backends.frame import run_in_cloud
+from backends.sdk_v1 import compute, data
+from backends.sdk_v1 import workspace as workspaces
 from lib.command import UserError, log
 
 RECEIPT = Path("results/registered.json")
@@ -19,11 +21,7 @@ KINDS = "models", "datasets", "paths", "clusters"
 
 def main(options: argparse.Namespace) -> None:
     settings = json.loads(options.azureml)
-    choose("azureml", Path.cwd(), settings["workspace_config"])
-    from backends.sdk_v1 import workspace as workspaces
-
-    config = find_config(Path.cwd(), settings["workspace_config"])
-    workspace = workspaces.connect(config, settings["auth"], settings["connect_seconds"])
+    workspace = workspaces.open_configured(settings)
     account = workspaces.description(workspace)
     handle = records.read(records.HANDLE)
     if handle and handle["state"] != records.ENDED:
@@ -77,8 +75,6 @@ def delete_model(workspace, name: str, created: dict) -> None:
     """Delete a version of a model, such as sklearn_mnist:1; it may be gone already."""
     from azureml.core import Model
 
-    from backends.deadline import within
-
     model, version = name.rsplit(":", 1)
     for found in within(120, Model.list, workspace, name=model):
         if int(found.version) == int(version):
@@ -88,8 +84,6 @@ def delete_model(workspace, name: str, created: dict) -> None:
 def delete_dataset(workspace, name: str, created: dict) -> None:
     """Unregister a dataset, unless there are versions of it that this workflow did not make."""
     from azureml.core import Dataset
-
-    from backends.deadline import within
 
     dataset = name.rsplit(":", 1)[0]
     latest = within(120, lambda: dict(Dataset.get_all(workspace))).get(dataset)
@@ -104,17 +98,11 @@ def delete_dataset(workspace, name: str, created: dict) -> None:
 
 def delete_path(workspace, path: str, created: dict) -> None:
     """Delete the uploaded files."""
-    from backends.deadline import within
-    from backends.sdk_v1 import data
-
     data.remove(within(120, workspace.get_default_datastore), path)
 
 
 def delete_cluster(workspace, name: str, created: dict) -> None:
     """Delete the cluster, and wait until it is gone."""
-    from backends.deadline import within
-    from backends.sdk_v1 import compute
-
     if target := within(120, compute.find, workspace, name):
         within(120, target.delete)
         within(1200, target.wait_for_completion, is_delete_operation=True)

@@ -3,11 +3,12 @@
 import argparse
 import json
 import os
-from pathlib import Path
 
 from backends import failures, records
-from backends.choice import choose, find_config
+from backends.deadline import within
 from backends.frame import run_in_cloud
+from backends.sdk_v1 import compute
+from backends.sdk_v1.workspace import open_configured
 from backends.settings import compute_settings
 from lib.command import log
 
@@ -17,15 +18,9 @@ AGAIN = "Try again."
 
 def main(options: argparse.Namespace) -> None:
     settings = json.loads(options.azureml)
-    choose("azureml", Path.cwd(), settings["workspace_config"])
+    workspace = open_configured(settings)
     from azureml.core import Experiment, Model
 
-    from backends.deadline import within
-    from backends.sdk_v1 import compute
-    from backends.sdk_v1.workspace import connect
-
-    config = find_config(Path.cwd(), settings["workspace_config"])
-    workspace = connect(config, settings["auth"], settings["connect_seconds"])
     name = compute_settings(settings["compute"], os.environ)["name"]
     with failures.step("look for the cluster", AGAIN):
         target = within(120, compute.find, workspace, name)

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from backends import records
-from backends.choice import choose, find_config
 from backends.frame import run_in_cloud
 from backends.settings import compute_settings
 from lib.command import UserError
@@ -35,9 +34,8 @@ def main(options: argparse.Namespace) -> None:
 def register_there(options: argparse.Namespace, training: dict) -> dict:
     """Register the model from its run in the cloud; return the receipt."""
     settings = json.loads(options.azureml)
-    choose("azureml", Path.cwd(), settings["workspace_config"])
     from backends.azureml import AzureML
-    from backends.sdk_v1.workspace import connect, uri
+    from backends.sdk_v1.workspace import open_configured, uri
 
     sha256 = provenance(options.model, load_sets(options.data_folder), options.training_script)
     if sha256["model"] != training["model_sha256"]:
@@ -48,12 +46,7 @@ def register_there(options: argparse.Namespace, training: dict) -> dict:
     measured = json.loads(options.metrics.read_text(encoding="utf-8"))
     parameters = dict(parameter.split("=", 1) for parameter in options.parameters)
     git = git_state(options.training_script.parent)
-    config = find_config(Path.cwd(), settings["workspace_config"])
-    backend = AzureML(
-        connect(config, settings["auth"], settings["connect_seconds"]),
-        settings,
-        training["experiment"],
-    )
+    backend = AzureML(open_configured(settings), settings, training["experiment"])
     if backend.account != training["workspace"]:
         raise UserError(
             f"the model was trained in workspace {training['workspace']['name']}, and config.json "

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from backends import Job, records
-from backends.choice import Choice, choose, find_config
+from backends.choice import Choice, choose
 from backends.failures import CONNECTION, PERMISSION, CloudError
 from backends.fingerprint import fingerprint
 from backends.frame import run_in_cloud
@@ -59,11 +59,9 @@ def open_workspace(options: argparse.Namespace, settings: dict):
     """Return the backend, its workspace open; an import that only the cloud path pays."""
     settings["compute"] = compute_settings(settings["compute"], os.environ)
     from backends.azureml import AzureML
-    from backends.sdk_v1.workspace import connect
+    from backends.sdk_v1.workspace import open_configured
 
-    config = find_config(Path.cwd(), settings["workspace_config"])
-    workspace = connect(config, settings["auth"], settings["connect_seconds"])
-    return AzureML(workspace, settings, options.experiment_name)
+    return AzureML(open_configured(settings), settings, options.experiment_name)
 
 
 def fall_back(error: CloudError, requested: str, job: Job) -> Choice:

@@ -104,7 +104,7 @@ def sentence(error: ValidationError) -> str:
         return f"{path} has no {missing}; it needs {', '.join(error.validator_value)}."
     if error.validator == "enum":
         options = [str(value) for value in error.validator_value]
-        return f"{path} cannot be {error.instance!r}; {_nearest(str(error.instance), options)}"
+        return f"{path} cannot be {error.instance!r}; {_nearest(error.instance, options)}"
     # A user name and password in a URL are not repeated.
     found = re.sub("//[^/@]*@", "//***@", repr(error.instance))
     return f"{path} cannot be {found}; it must be {allowed(error.schema)}."

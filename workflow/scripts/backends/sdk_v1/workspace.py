@@ -8,10 +8,29 @@ import sys
 from pathlib import Path
 
 from backends import failures, settings
+from backends.choice import choose, find_config
 from backends.deadline import within
 from lib.command import UserError, log
 
 KEYS = "subscription_id", "resource_group", "workspace_name"
+
+
+def open_configured(settings: dict):
+    """Return the workspace that is configured; see :func:`connect`.
+
+    Parameters
+    ----------
+    settings : dict
+        The configuration's section azureml.
+
+    Raises
+    ------
+    UserError
+        If no workspace is configured, or the SDK is not installed.
+    """
+    choose("azureml", Path.cwd(), settings["workspace_config"])
+    config = find_config(Path.cwd(), settings["workspace_config"])
+    return connect(config, settings["auth"], settings["connect_seconds"])
 
 
 def connect(config: Path, auth: str, seconds: float):
