@@ -5,6 +5,7 @@ GIVEN := $(PYTHON)
 RUN := .venv/bin
 DEV := .venv-dev/bin
 CODE := benchmarks requirements tests workflow
+BENCHMARKS := fit job sweep scale parse start
 
 # The Azure ML SDK v1 runs on CPython 3.11 alone: on $(PYTHON) if it is one, or else on python3.11.
 IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
@@ -30,8 +31,9 @@ test: .venv-dev/installed lint  ## check format and lint, run all tests
 	else echo "The tests that need the Azure ML SDK v1 are left out: CPython 3.11 is not here."; fi
 	$(DEV)/python -m pytest
 
-bench: .venv/installed  ## compare the solvers on the arrays that the workflow has made
-	$(RUN)/python benchmarks/fit.py
+bench: .venv/installed  ## run the benchmarks: three quarters of an hour; BENCHMARKS="parse start" runs some
+	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(RUN)/python benchmarks/$$name.py; done
 
 azureml-demo: $(CLOUD)  ## watch the cloud path in a workspace that is emulated here
 	@.venv-azureml/bin/python tests/azureml_demo.py
