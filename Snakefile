@@ -2,6 +2,7 @@
 #
 #   download -> parse -> preview
 #                     -> train -> evaluate -> register
+#                              -> draw_sweep
 #
 # Training and registering happen here or in Azure ML, as the backend says. Each stage is
 # a file in workflow/rules/, each rule one script in workflow/scripts/.

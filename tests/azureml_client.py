@@ -28,6 +28,9 @@ needs_sdk = pytest.mark.skipif(
 MODEL, TRAINING, RECEIPT = "results/model.pkl", "results/training.json", "results/registered.json"
 HANDLE = "results/azureml/handle.json"
 
+#: What a test that does not choose a rate runs with: little data, and one fit.
+DEFAULTS = {"dataset": "digits", "regularization": 0.5}
+
 
 class Cloud:
     """A checkout whose snakemake talks to an emulated workspace."""
@@ -38,6 +41,13 @@ class Cloud:
         emulator.write_config(self.path)
         # As fast as the emulator is, and as impatient as a test.
         self.configure(poll_seconds=0.3, patience_seconds=60, metrics_seconds=20)
+
+    def copied(self, folder: Path) -> "Cloud":
+        """Return a copy of this checkout, in the same workspace."""
+        copy = Cloud.__new__(Cloud)
+        copy.path = Checkout(self.path).copied(folder / "checkout").path
+        copy.emulator, copy.home = self.emulator, self.home
+        return copy
 
     def configure(self, **values) -> None:
         """Change numbers of the section azureml in config.yaml."""
@@ -50,7 +60,7 @@ class Cloud:
 
     def start(self, *arguments: str, env: dict | None = None, **config) -> subprocess.Popen:
         """Start snakemake in a process group of its own; its words go to said.txt."""
-        values = [f"{key}={value}" for key, value in ({"dataset": "digits"} | config).items()]
+        values = [f"{key}={value}" for key, value in (DEFAULTS | config).items()]
         with open(self.path / "said.txt", "w") as said:
             return subprocess.Popen(
                 [CLIENT, "-m", "snakemake", "--cores", "1", *arguments, "--config", *values],
@@ -104,6 +114,11 @@ class Cloud:
     def statuses(self) -> list[str]:
         """Return the statuses of all runs in the workspace."""
         return [status for _, status in self.runs()]
+
+    def submitted(self) -> int:
+        """Return how many submissions the service has taken."""
+        steps = [(line["step"], line["status"]) for line in self.emulator.requests()]
+        return steps.count(("submit_run", 200))
 
     def models(self) -> list[str]:
         """Return the ids of all registered models."""

@@ -1,5 +1,6 @@
 """What tests of several subjects share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 import mirror
 from azureml_client import bare, cloud, emulator, parsed  # noqa: F401  fixtures
 from checkout import Checkout
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in each run, however busy the machine is.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

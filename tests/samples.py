@@ -38,3 +38,10 @@ def write_data_set(folder: Path, train: tuple, test: tuple) -> dict[str, str]:
             idx.write(folder / f"{name}.gz", array)
             files[name] = idx.payload_sha256(array)
     return files
+
+
+SETS = {
+    "two classes": labelled_images(60, 5, 4, classes=[4, 9]),
+    "three classes": labelled_images(90, 5, 4, classes=[0, 7, 255]),
+    "ten classes": labelled_images(300, 8, 8, classes=list(range(10))),
+}

@@ -13,12 +13,6 @@ from azureml_client import HANDLE, MODEL, RECEIPT, TRAINING, Cloud, needs_sdk, p
 pytestmark = needs_sdk
 
 
-def submitted(cloud: Cloud) -> int:
-    """Return how many submissions the service has taken."""
-    steps = [(line["step"], line["status"]) for line in cloud.emulator.requests()]
-    return steps.count(("submit_run", 200))
-
-
 def check_nothing_left(cloud: Cloud) -> None:
     """Check that neither a model nor a part of a file is there, and that no run was paid."""
     assert not cloud.exists(MODEL) and not cloud.exists(TRAINING)
@@ -248,7 +242,7 @@ def test_a_service_that_stays_away(cloud, fault):
         assert "so it is not done here as well" in message and not cloud.exists(MODEL)
     cloud.emulator.faults.clear()
     cloud.succeed(MODEL, backend="auto")
-    assert cloud.statuses() == ["Completed"] and submitted(cloud) == 1
+    assert cloud.statuses() == ["Completed"] and cloud.submitted() == 1
     assert cloud.json(TRAINING)["backend"] == "azureml"
 
 
@@ -274,4 +268,4 @@ def test_no_permission_to_register(cloud):
     assert "could not register the model: The client has no authorization" in message
     assert cloud.exists(MODEL) and not cloud.exists(RECEIPT) and cloud.models() == []
     cloud.succeed(RECEIPT, backend="azureml")
-    assert cloud.models() == ["sklearn_mnist:1"] and submitted(cloud) == 1
+    assert cloud.models() == ["sklearn_mnist:1"] and cloud.submitted() == 1

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from backends import choice, deadline, failures, fingerprint, frame, records, settings
+from backends import choice, deadline, failures, frame, records, settings
 from checkout import TOP
+from lib import fingerprint
 from lib.command import UserError
 from lib.provenance import pinned
 

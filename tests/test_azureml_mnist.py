@@ -1,11 +1,11 @@
-"""The real MNIST through the cloud path: the tutorial's accuracy, and local training's bytes."""
+"""The real MNIST through the cloud path: the rate, the accuracy and the bytes of local training."""
 
 import subprocess
 import sys
 
 import pytest
 
-from azureml_client import JOB, MODEL, RECEIPT, Cloud, needs_sdk
+from azureml_client import JOB, RECEIPT, Cloud, needs_sdk
 from azureml_emulator import Emulator
 from checkout import TOP, Checkout
 
@@ -29,12 +29,19 @@ def test_mnist(tmp_path):
     # The emulator plays Azure Open Datasets' host, which is the first source on the network.
     with Emulator(tmp_path / "emulator", python=JOB, mnist=RAW) as emulator:
         cloud = Cloud(checkout, emulator)
-        cloud.succeed(RECEIPT, dataset="mnist", backend="azureml", timeout=500)
+        rates = {"regularization": "[0.1,0.5,0.8,2,10]"}
+        cloud.succeed(RECEIPT, dataset="mnist", backend="azureml", timeout=500, **rates)
         assert emulator.unknown() == []
         assert cloud.models() == ["sklearn_mnist:1"] and cloud.statuses() == ["Completed"]
     receipt = cloud.json(RECEIPT)
+    assert receipt["sweep"]["regularization_rate"] == 0.5
     assert receipt["metrics"]["accuracy"] == 0.9193 and receipt["version"] == 1
-    arguments = ["--data-folder", "results/arrays", "--regularization", "0.5", "--seed", "42"]
-    command = [sys.executable, "workflow/scripts/train.py", *arguments, "--output", "here.pkl"]
-    subprocess.run(command, cwd=cloud.path, check=True, capture_output=True)
-    assert (cloud.path / "here.pkl").read_bytes() == (cloud.path / MODEL).read_bytes()
+    here = tmp_path / "here"
+    arguments = ["--data-folder", "results/arrays", "--output", here / "model.pkl"]
+    arguments += ["--validation-fraction", "0.16667", "--regularization"]
+    command = [sys.executable, "workflow/scripts/train.py", *arguments]
+    subprocess.run(
+        [*command, "0.1", "0.5", "0.8", "2", "10"], cwd=cloud.path, check=True, capture_output=True
+    )
+    for name in ("model.pkl", "sweep.json"):
+        assert (here / name).read_bytes() == (cloud.path / "results" / name).read_bytes()

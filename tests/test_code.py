@@ -17,7 +17,22 @@ SCRIPTS = TOP / "workflow/scripts"
         ("download.py", ["command", "files", "idx", "sources"]),
         ("parse.py", ["command", "files", "idx"]),
         ("preview.py", ["command", "files"]),
-        ("train.py", ["command", "files", "model", "newton", "reporting"]),
+        ("draw_sweep.py", ["command", "files"]),
+        (
+            "train.py",
+            [
+                "code",
+                "command",
+                "files",
+                "fingerprint",
+                "idx",
+                "model",
+                "newton",
+                "reporting",
+                "solvers",
+                "sweep",
+            ],
+        ),
         ("evaluate.py", ["command", "files", "model"]),
         (
             "register.py",

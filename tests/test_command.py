@@ -176,7 +176,7 @@ def test_download_refuses_with_every_reason(tmp_path: Path):
     [
         "preview.py --images broken.npy --labels labels.npy --output preview.png",
         "evaluate.py --model broken.npy --test-images broken.npy --test-labels labels.npy"
-        " --train-labels labels.npy --regularization 0.5 --output metrics.json",
+        " --train-labels labels.npy --output metrics.json",
     ],
 )
 def test_a_broken_array_is_unexpected(tmp_path: Path, line: str):

@@ -13,8 +13,9 @@ DATASETS = load(SCHEMAS / "datasets.schema.yaml")
 DEFAULTS = {
     "dataset": "mnist",
     "backend": "auto",
-    "regularization": 0.5,
-    "solver": "liblinear",
+    "regularization": [0.1, 0.5, 0.8, 2, 10],
+    "validation_fraction": 0.16667,
+    "solver": "newton",
     "seed": 42,
     "model_name": "sklearn_mnist",
     "experiment_name": "Tutorial-sklearn-mnist",
@@ -79,6 +80,10 @@ def test_missing_keys_get_their_defaults():
     [
         ("regularization", 1),
         ("regularization", 1_000_000),
+        ("regularization", [1e-9]),
+        ("regularization", [2, 0.5, 2.0, 1_000_000]),
+        ("validation_fraction", 0.01),
+        ("validation_fraction", 0.5),
         ("seed", 0),
         ("seed", 2**32 - 1),
         ("model_name", "my.model-2_b"),
@@ -98,14 +103,32 @@ def test_what_is_allowed_passes(key: str, value):
     ("values", "said"),
     [
         ({"regularisation": 1}, "regularisation is not a key; did you mean regularization?"),
-        ({"xyz": 1}, "xyz is not a key; allowed: dataset, backend, regularization, solver, seed,"),
+        (
+            {"xyz": 1},
+            "xyz is not a key; allowed: dataset, backend, regularization, validation_",
+        ),
         ({"backend": "lokal"}, "backend cannot be 'lokal'; did you mean local? allowed: auto,"),
         ({"backend": 5}, "backend cannot be 5; it must be one of auto, local, azureml."),
         (
             {"regularization": "high"},
-            "regularization cannot be 'high'; it must be a number above 0 to 1,000,000.",
+            "regularization cannot be 'high'; it must be a number from 1e-9 to 1,000,000, or",
         ),
-        ({"regularization": 0}, "regularization cannot be 0; it must be a number above 0"),
+        ({"regularization": []}, "regularization cannot be []; it must be a number from 1e-9 to"),
+        (
+            {"regularization": [0.5, "high"]},
+            "regularization.1 cannot be 'high'; it must be a number from 1e-9 to 1,000,000.",
+        ),
+        (
+            {"regularization": [0, 0.5]},
+            "regularization.0 cannot be 0; it must be a number from 1e-9",
+        ),
+        ({"regularization": [[0.5]]}, "regularization.0 cannot be [0.5]; it must be a number"),
+        ({"regularization": [0.5, True]}, "regularization.1 cannot be True; it must be a number"),
+        ({"regularization": ["nan"]}, "regularization.0 cannot be nan; it must be a number"),
+        ({"regularization": {"from": 1}}, "regularization cannot be {'from': 1}; it must be"),
+        ({"validation_fraction": 0}, "validation_fraction cannot be 0; it must be a number from"),
+        ({"validation_fraction": 0.6}, "validation_fraction cannot be 0.6; it must be a number"),
+        ({"regularization": 0}, "regularization cannot be 0; it must be a number from 1e-9"),
         ({"regularization": -0.5}, "regularization cannot be -0.5; it must be"),
         ({"regularization": 1e7}, "regularization cannot be 10000000.0; it must be"),
         ({"regularization": True}, "regularization cannot be True; it must be a number"),
@@ -135,6 +158,26 @@ def test_what_is_allowed_passes(key: str, value):
 )
 def test_a_wrong_key_or_value_is_named(values: dict, said: str):
     assert said in refusal(values, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "number"),
+    [
+        ("regularization", "1e-3", 0.001),
+        ("regularization", ["0.1", "1e-3", "2"], [0.1, 0.001, 2]),
+        ("validation_fraction", "2e-1", 0.2),
+        ("azureml", {"poll_seconds": "5e-1"}, {"poll_seconds": 0.5}),
+    ],
+)
+def test_a_number_that_arrives_as_text_is_a_number(key: str, value, number):
+    """YAML reads 1e-3 as text, and Snakemake the items of a list on its command line."""
+    found = checked({key: value}, CONFIG, "config")[key]
+    assert found | number == found if isinstance(number, dict) else found == number
+
+
+def test_a_text_that_looks_like_a_number_stays_where_a_text_is_wanted():
+    assert checked({"model_name": "123"}, CONFIG, "config")["model_name"] == "123"
+    refusal({"seed": "42"}, CONFIG)
 
 
 def test_a_whole_number_with_a_fraction_point_is_refused_or_whole():

@@ -86,7 +86,6 @@ def test_the_file_has_the_figures_of_the_model(tmp_path: Path):
         test_images=tmp_path / "test-images.npy",
         test_labels=tmp_path / "test-labels.npy",
         train_labels=tmp_path / "train-labels.npy",
-        regularization=0.5,
         output=tmp_path / "metrics.json",
     )
     evaluate.main(options)

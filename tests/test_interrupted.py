@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -48,7 +49,9 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
         yaml.safe_dump(entry, registry)
     settings = checkout.path / "config/config.yaml"
-    settings.write_text(settings.read_text().replace("dataset: mnist", "dataset: slow"))
+    # Whoever gives one rate, and to liblinear, waits longest for the training itself.
+    changed = {"dataset": "slow", "regularization": 0.5, "solver": "liblinear"}
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | changed))
     return checkout
 
 
@@ -68,12 +71,12 @@ def results(checkout: Checkout) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[[Checkout], subprocess.Popen]]:
+def started() -> Iterator[Callable[..., subprocess.Popen]]:
     """Start Snakemake; whatever is left of it and its jobs ends with the test."""
     processes = []
 
-    def start(checkout: Checkout) -> subprocess.Popen:
-        processes.append(checkout.start(*TARGETS))
+    def start(checkout: Checkout, *arguments: str, **config) -> subprocess.Popen:
+        processes.append(checkout.start(*(arguments or TARGETS), **config))
         return processes[-1]
 
     yield start
@@ -114,7 +117,7 @@ def test_a_killed_run_is_taken_up(
     slow: Checkout,
     undisturbed: dict[str, bytes],
     tmp_path: Path,
-    started: Callable[[Checkout], subprocess.Popen],
+    started: Callable[..., subprocess.Popen],
     kill: Callable[[subprocess.Popen], None],
 ):
     checkout = slow.copied(tmp_path)
@@ -127,8 +130,33 @@ def test_a_killed_run_is_taken_up(
     assert results(checkout) == undisturbed
 
 
+def test_a_sweep_that_was_killed_goes_on_where_it_was(
+    finished: Checkout, tmp_path: Path, started: Callable[..., subprocess.Popen]
+):
+    """The candidates that were finished stay as they are, and the others are fitted."""
+    liblinear = {"dataset": "digits", "solver": "liblinear"}
+    candidates = finished.path / "results/candidates"
+    shutil.rmtree(candidates)
+    undisturbed = finished.copied(tmp_path / "undisturbed")
+    process = started(finished, "results/model.pkl", **liblinear)
+    while not list(candidates.glob("*.json")):
+        assert process.poll() is None, "Snakemake ended before a rate was tried"
+        time.sleep(0.005)
+    kill_group(process)
+    assert not (finished.path / "results/sweep.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in candidates.glob("*.json")}
+    assert 1 <= len(before) <= 4
+
+    finished.finish("results/model.pkl", **liblinear)
+    log = (finished.path / "results/logs/train.log").read_text()
+    assert f"5 rates to compare on 240 of 1437 images, {len(before)} of them as before" in log
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    undisturbed.finish("results/model.pkl", **liblinear)
+    assert results(finished) == results(undisturbed)
+
+
 def test_a_second_snakemake_is_refused_while_the_first_lives(
-    slow: Checkout, tmp_path: Path, started: Callable[[Checkout], subprocess.Popen]
+    slow: Checkout, tmp_path: Path, started: Callable[..., subprocess.Popen]
 ):
     checkout = slow.copied(tmp_path)
     first = started(checkout)

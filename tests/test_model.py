@@ -18,6 +18,11 @@ def test_the_estimator_is_the_tutorials():
     assert estimator.estimator.get_params() == expected.get_params()
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8, 2, 10, 49, 0.3, 1e-6, 1_000_000])
+def test_a_model_tells_the_rate_that_it_was_given(rate: float):
+    assert model.regularization_rate(model.unfitted(rate, seed=42)) == rate
+
+
 def test_features_are_rows_of_pixels_from_0_to_1():
     images = np.array([[[0, 255, 51], [102, 153, 204]]], np.uint8)
     rows = model.features(images)

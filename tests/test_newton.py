@@ -123,6 +123,33 @@ def test_a_neighbours_solution_saves_steps(digits):
     assert again.n_iter_ == 0
 
 
+@pytest.mark.parametrize("C", [100, 1000])
+def test_weak_regularization_starts_near_the_minimum(C):
+    """There are enough rows for a first guess, and C is above WEAK: the path leads to the start."""
+    X, y = images(n=4000, side=7, classes=4)
+    random = np.random.default_rng(1)
+    y = np.where(random.random(4000) < 0.1, random.integers(0, 4, 4000), y)  # not separable
+    seen = []
+    how = {"C": C, "scale": 1 / 255, "threads": 1}
+    model = NewtonOneVsRest(**how, callback=lambda *a: seen.append(a)).fit(X, y)
+    assert seen[0][2] < 0.01  # the gradient before the first step, relative to that at zero
+    assert model.n_iter_ <= 4
+
+    f, gradient = objectives(model.to_sklearn(), X / 255, y, C)
+    assert gradient.max() < 1.1e-6
+    reference = OneVsRestClassifier(
+        LogisticRegression(solver="liblinear", C=C, tol=1e-8, max_iter=10_000)
+    ).fit(X / 255, y)
+    np.testing.assert_allclose(f, objectives(reference, X / 255, y, C)[0], rtol=1e-9)
+    expected = np.vstack([binary.coef_ for binary in reference.estimators_])
+    np.testing.assert_allclose(model.coef_, expected, atol=1e-3)
+
+    for threads in (2, 4):
+        other = NewtonOneVsRest(**how | {"threads": threads}).fit(X, y)
+        assert other.coef_.tobytes() == model.coef_.tobytes()
+        assert other.intercept_.tobytes() == model.intercept_.tobytes()
+
+
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e6, 1e300])
 def test_it_converges_from_any_start(digits, size):
     X, y = digits

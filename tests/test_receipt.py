@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from checkout import TOP
-from lib.receipt import git_state, summary
+from lib.files import write_json
+from lib.receipt import git_state, read_sweep, summary, with_rate
 
 RECEIPT = {
     "name": "sklearn_mnist",
@@ -62,6 +63,23 @@ def test_a_folder_outside_a_checkout_has_no_commit(tmp_path: Path, monkeypatch):
 def test_a_machine_without_git_has_no_commit(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state(tmp_path) == {"commit": None, "dirty": None}
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.5, "0.5"), (2.0, "2"), (1e6, "1000000"), (0.123456789, "0.123456789")]
+)
+def test_the_parameters_have_the_rate_that_was_measured(rate: float, said: str):
+    parameters = with_rate(["dataset=a=b", "seed=42"], {"regularization_rate": rate})
+    assert parameters == {"regularization": said, "dataset": "a=b", "seed": "42"}
+
+
+SWEEP = {"regularization_rate": 1, "candidates": [{"regularization_rate": 1}] * 2}
+
+
+def test_a_sweep_is_read_where_there_is_one(tmp_path: Path):
+    for candidates, expected in (([{"regularization_rate": 1}] * 2, SWEEP), ([], None)):
+        write_json(tmp_path / "sweep.json", SWEEP | {"candidates": candidates})
+        assert read_sweep(tmp_path / "sweep.json") == expected
 
 
 def test_the_summary_is_three_lines():

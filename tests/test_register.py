@@ -38,12 +38,22 @@ KEYS = [
     "run_id",
     "portal_url",
     "metrics",
+    "sweep",
     "parameters",
     "sha256",
     "environment",
     "git",
 ]
-PARAMETERS = {"dataset": "mine", "solver": "liblinear", "regularization": "0.5", "seed": "42"}
+PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
+SWEEP = {
+    "regularization_rate": 0.5,
+    "n_train": 30,
+    "n_validation": 10,
+    "candidates": [
+        {"regularization_rate": 0.5, "train_accuracy": 1.0, "validation_accuracy": 0.9},
+        {"regularization_rate": 2.0, "train_accuracy": 0.9, "validation_accuracy": 0.8},
+    ],
+}
 SCRIPT = TOP / "workflow/scripts/train.py"
 ENVIRONMENT = TOP / "workflow/envs/train.yaml"
 
@@ -80,27 +90,35 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
         },
     )
     (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    write_json(tmp_path / "sweep.json", SWEEP | {"candidates": []})
     return Namespace(
         model=tmp_path / "model.pkl",
         metrics=tmp_path / "metrics.json",
         training=tmp_path / "training.json",
-        preview=tmp_path / "preview.png",
+        sweep=tmp_path / "sweep.json",
+        pictures=[tmp_path / "preview.png"],
         data_folder=tmp_path / "arrays",
         training_script=SCRIPT,
         environment=ENVIRONMENT,
         model_name="my_model",
         experiment_name="my_experiment",
         registry_uri=f"sqlite:///{tmp_path}/registry/mlflow.db",
-        parameters=[f"{key}={value}" for key, value in PARAMETERS.items()],
+        parameters=given(PARAMETERS),
         receipt=tmp_path / "registered.json",
     )
+
+
+def given(parameters: dict[str, str]) -> list[str]:
+    """Return the parameters as the rule gives them: the model itself tells its rate."""
+    return [f"{key}={value}" for key, value in parameters.items() if key != "regularization"]
 
 
 def write_model(path: Path, rate: float) -> None:
     train.main(
         Namespace(
             data_folder=path.parent,
-            regularization=rate,
+            regularization=[rate],
+            validation_fraction=0.2,
             solver="liblinear",
             seed=42,
             threads=1,
@@ -148,7 +166,15 @@ def test_the_run_has_all_that_the_model_was_made_from(options: Namespace):
     }
     assert tags.items() <= run.data.tags.items()
     artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(run.info.run_id)
-    assert {found.path for found in artifacts} == {"model.pkl", "metrics.json", "preview.png"}
+    logged = {found.path for found in artifacts}
+    assert logged == {"model.pkl", "metrics.json", "sweep.json", "preview.png"}
+
+
+def test_every_picture_goes_with_the_run(options: Namespace, tmp_path: Path):
+    shutil.copy(tmp_path / "preview.png", tmp_path / "sweep.png")
+    receipt = registered(options, pictures=[*options.pictures, tmp_path / "sweep.png"])
+    artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(receipt["run_id"])
+    assert {"preview.png", "sweep.png"} < {found.path for found in artifacts}
 
 
 def test_the_version_is_the_model_with_signature_example_and_pins(options: Namespace):
@@ -222,7 +248,7 @@ def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
 def test_the_same_data_under_another_name_is_registered_too(options: Namespace):
     """The model's bytes are the same, so its run is found; the data set's name differs there."""
     registered(options)
-    renamed = [f"{key}={value}" for key, value in (PARAMETERS | {"dataset": "copy"}).items()]
+    renamed = given(PARAMETERS | {"dataset": "copy"})
     receipt = registered(options, model_name="other", parameters=renamed)
     assert receipt["version"] == 1
     assert receipt["parameters"]["dataset"] == "copy"
@@ -258,12 +284,16 @@ def test_an_interrupted_registration_is_taken_up(options: Namespace, monkeypatch
 # ---- The receipt ---------------------------------------------------------------------------
 
 
-def test_the_receipt_is_as_its_schema_says(options: Namespace):
+@pytest.mark.parametrize("sweep", [None, SWEEP], ids=["given", "chosen"])
+def test_the_receipt_is_as_its_schema_says(options: Namespace, sweep: dict | None):
+    if sweep:
+        write_json(options.sweep, sweep)
     receipt = registered(options)
     schema = yaml.safe_load((TOP / "workflow/schemas/receipt.schema.yaml").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(receipt)
     assert list(receipt) == KEYS
+    assert receipt["sweep"] == sweep
     assert list(receipt["metrics"]) == ["accuracy", "regularization_rate", "n_train", "n_test"]
     assert list(receipt["parameters"].items()) == list(PARAMETERS.items())
     assert list(receipt["sha256"]) == ["model", "data", "code"]
@@ -277,8 +307,8 @@ def test_checksums_are_those_that_a_reader_can_compute(tmp_path: Path, options: 
         idx.write(tmp_path / "file.gz", np.load(options.data_folder / f"{name}.npy"))
         payloads += gzip.decompress((tmp_path / "file.gz").read_bytes())
     scripts = TOP / "workflow/scripts"
-    modules = "__init__", "command", "files", "model", "newton", "reporting"
-    library = [scripts / f"lib/{name}.py" for name in modules]
+    modules = "__init__", "code", "command", "files", "fingerprint", "idx", "model", "newton"
+    library = [scripts / f"lib/{name}.py" for name in (*modules, "reporting", "solvers", "sweep")]
     code = b"".join(path.read_bytes() for path in (SCRIPT, *library))
     assert sha256 == {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),

@@ -9,11 +9,15 @@ import pytest
 
 from checkout import Checkout
 
+MODEL = {"train": 1, "evaluate": 1, "register": 1}
+SWEEP = {"draw_sweep": 1} | MODEL
+EVERY = {"download": 2, "parse": 2, "preview": 1} | SWEEP
 # Which rules use a file themselves; what follows from them runs again as well.
 USERS = {
     "scripts/download.py": ["download"],
     "scripts/parse.py": ["parse"],
     "scripts/preview.py": ["preview"],
+    "scripts/draw_sweep.py": ["draw_sweep"],
     "scripts/train.py": ["train"],
     "scripts/evaluate.py": ["evaluate"],
     "scripts/register.py": ["register"],
@@ -29,7 +33,6 @@ USERS = {
     "scripts/backends/choice.py": ["register", "train"],
     "scripts/backends/deadline.py": ["register", "train"],
     "scripts/backends/failures.py": ["register", "train"],
-    "scripts/backends/fingerprint.py": ["train"],
     "scripts/backends/frame.py": ["register", "train"],
     "scripts/backends/records.py": ["register", "train"],
     "scripts/backends/sdk_v1/__init__.py": ["register", "train"],
@@ -39,25 +42,27 @@ USERS = {
     "scripts/backends/sdk_v1/runs.py": ["register", "train"],
     "scripts/backends/sdk_v1/workspace.py": ["register", "train"],
     "scripts/backends/settings.py": ["register", "train"],
-    "scripts/lib/__init__.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/__init__.py": sorted(EVERY),
     "scripts/lib/code.py": ["register", "train"],
-    "scripts/lib/command.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/command.py": sorted(EVERY),
     "scripts/lib/configuration.py": [],
-    "scripts/lib/files.py": ["download", "evaluate", "parse", "preview", "register", "train"],
+    "scripts/lib/files.py": sorted(EVERY),
+    "scripts/lib/fingerprint.py": ["train"],
     "scripts/lib/idx.py": ["download", "parse", "register", "train"],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
     "scripts/lib/newton.py": ["train"],
     "scripts/lib/provenance.py": ["register", "train"],
     "scripts/lib/receipt.py": ["register"],
     "scripts/lib/reporting.py": ["train"],
+    "scripts/lib/solvers.py": ["train"],
     "scripts/lib/sources.py": ["download"],
+    "scripts/lib/sweep.py": ["train"],
     "envs/azureml.yaml": [],
     "envs/data.yaml": ["download", "parse"],
-    "envs/preview.yaml": ["preview"],
+    "envs/preview.yaml": ["draw_sweep", "preview"],
     "envs/register.yaml": ["register"],
     "envs/train.yaml": ["evaluate", "train"],
 }
-EVERY = {"download": 2, "parse": 2, "preview": 1, "train": 1, "evaluate": 1, "register": 1}
 
 
 def users(checkout: Checkout) -> list[str]:
@@ -96,13 +101,14 @@ def test_an_edit_runs_what_follows_from_it(finished: Checkout):
 
 
 def test_a_touch_runs_nothing(finished: Checkout):
-    raw = sorted((finished.path / "results/raw").iterdir())
-    arrays = sorted((finished.path / "results/arrays").iterdir())
-    results = [finished.path / f"results/{name}" for name in ("model.pkl", "metrics.json")]
+    names = "metrics.json", "sweep.png", "sweep.json", "model.pkl"
+    results = [finished.path / "results" / name for name in names]
+    for folder in ("candidates", "arrays", "raw"):
+        results += sorted((finished.path / "results" / folder).iterdir())
     code = [path for path in (finished.path / "workflow").rglob("*") if path.is_file()]
     settings = [path for path in (finished.path / "config").rglob("*") if path.is_file()]
     # In this order, so that each file is older than what it was made from.
-    for path in (*results, *arrays, *raw, *code, *settings, finished.path / "Snakefile"):
+    for path in (*results, *code, *settings, finished.path / "Snakefile"):
         os.utime(path)
     assert finished.planned(dataset="digits") == {}
 
@@ -121,8 +127,12 @@ def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
 @pytest.mark.parametrize(
     ("changed", "rules"),
     [
-        ({"regularization": 0.8}, {"train": 1, "evaluate": 1, "register": 1}),
-        ({"seed": 7}, {"preview": 1, "train": 1, "evaluate": 1, "register": 1}),
+        ({"regularization": 0.8}, MODEL),
+        ({"regularization": [0.8, 0.80]}, MODEL),
+        ({"regularization": [0.5, 2]}, SWEEP),
+        ({"validation_fraction": 0.2}, SWEEP),
+        ({"solver": "liblinear"}, SWEEP),
+        ({"seed": 7}, {"preview": 1} | SWEEP),
         ({"model_name": "other"}, {"register": 1}),
         ({"experiment_name": "other"}, {"register": 1}),
         ({"registry_uri": "sqlite:///other/mlflow.db"}, {"register": 1}),
@@ -132,7 +142,8 @@ def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
             {"register": 1},
         ),
         ({"dataset": "mnist"}, EVERY),
-        ({"regularization": 0.50, "seed": 42}, {}),
+        ({"seed": 42, "validation_fraction": 0.16667}, {}),
+        ({"regularization": [10, 0.8, 0.50, 2.0, "1e-1"]}, {}),
     ],
 )
 def test_a_changed_key_runs_the_rules_that_depend_on_it(digits_run: Checkout, changed, rules):

@@ -26,6 +26,13 @@ RESULTS = [
     "arrays/test-images.npy",
     "arrays/test-labels.npy",
     "preview.png",
+    "candidates/0.1.json",
+    "candidates/0.5.json",
+    "candidates/0.8.json",
+    "candidates/2.json",
+    "candidates/10.json",
+    "sweep.json",
+    "sweep.png",
     "model.pkl",
     "training.json",
     "metrics.json",
@@ -37,6 +44,7 @@ JOBS = [
     "parse_train",
     "parse_test",
     "preview",
+    "draw_sweep",
     "train",
     "evaluate",
     "register",
@@ -93,13 +101,15 @@ def test_the_arrays_are_those_of_the_digits(digits_run: Checkout):
 
 def test_the_model_measures_as_scikit_learns_own(digits_run: Checkout):
     found = arrays(digits_run)
-    binary = LogisticRegression(solver="liblinear", C=1 / 0.5, random_state=42)
+    metrics = json.loads((digits_run.path / "results/metrics.json").read_text())
+    sweep = json.loads((digits_run.path / "results/sweep.json").read_text())
+    rate = metrics["regularization_rate"]
+    assert rate == sweep["regularization_rate"]
+    binary = LogisticRegression(solver="liblinear", C=1 / rate, tol=1e-8, max_iter=10_000)
     expected = OneVsRestClassifier(binary)
     expected.fit(features(found["train-images"]), found["train-labels"])
     accuracy = expected.score(features(found["test-images"]), found["test-labels"])
-    metrics = json.loads((digits_run.path / "results/metrics.json").read_text())
     assert metrics["accuracy"] == accuracy > 0.85
-    assert metrics["regularization_rate"] == 0.5
     assert (metrics["n_train"], metrics["n_test"]) == (1437, 360)
     assert metrics["classes"] == list(range(10))
 
@@ -116,8 +126,8 @@ def test_the_receipt_ties_the_version_to_what_it_was_made_from(digits_run: Check
     assert receipt["sha256"]["data"] == hashlib.sha256(b"".join(payloads)).hexdigest()
     assert receipt["parameters"] == {
         "dataset": "digits",
-        "solver": "liblinear",
-        "regularization": "0.5",
+        "solver": "newton",
+        "regularization": f"{receipt['metrics']['regularization_rate']:g}",
         "seed": "42",
     }
 
@@ -145,7 +155,8 @@ def test_a_dry_run_needs_neither_network_nor_data(checkout: Checkout, monkeypatc
         "socket.socket.connect = socket.socket.connect_ex = connect\n"
     )
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(checkout.path))
-    every = {"download": 2, "parse": 2, "preview": 1, "train": 1, "evaluate": 1, "register": 1}
+    model = {"train": 1, "evaluate": 1, "register": 1}
+    every = {"download": 2, "parse": 2, "preview": 1, "draw_sweep": 1} | model
     assert checkout.planned() == every
     assert checkout.planned("results/preview.png") == {"download": 1, "parse": 1, "preview": 1}
     assert not (checkout.path / "results").exists()
@@ -158,7 +169,14 @@ def test_lint_finds_nothing(checkout: Checkout):
 
 
 def test_deleted_results_come_back_and_are_not_registered_anew(finished: Checkout):
-    kept = ["model.pkl", "metrics.json", "preview.png", "registered.json"]
+    kept = [
+        "model.pkl",
+        "metrics.json",
+        "preview.png",
+        "sweep.json",
+        "sweep.png",
+        "registered.json",
+    ]
     results = finished.path / "results"
     before = {name: (results / name).read_bytes() for name in kept}
     shutil.rmtree(results)
@@ -175,7 +193,12 @@ def test_another_rate_is_version_2(finished: Checkout):
     receipt = finished.receipt()
     assert metrics["regularization_rate"] == receipt["metrics"]["regularization_rate"] == 0.8
     assert receipt["version"] == 2
+    assert receipt["parameters"]["regularization"] == "0.8"
+    assert receipt["sweep"] is None
     assert finished.planned(dataset="digits", regularization=0.8) == {}
+    # One rate is compared with none.
+    same = finished.planned(dataset="digits", regularization=[0.8], validation_fraction=0.3)
+    assert same == {}
 
 
 def test_a_damaged_byte_is_found_and_its_file_named(finished: Checkout):
@@ -183,7 +206,7 @@ def test_a_damaged_byte_is_found_and_its_file_named(finished: Checkout):
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    ended = finished.snakemake(dataset="digits")
+    ended = finished.snakemake(dataset="digits", regularization=0.5)
     assert ended.returncode != 0
     sentence = (
         "parse.py: results/raw/train-images-idx3-ubyte.gz cannot be parsed: "
@@ -197,7 +220,7 @@ def test_a_damaged_byte_is_found_and_its_file_named(finished: Checkout):
     assert left.isdisjoint({"train-images.npy", "train-labels.npy"})
     assert not any(name.endswith(".part") for name in left)
     damaged.unlink()
-    finished.finish("results/model.pkl", dataset="digits")
+    finished.finish("results/model.pkl", dataset="digits", regularization=0.5)
 
 
 # ---- One's own images ----------------------------------------------------------------------
@@ -211,7 +234,7 @@ def test_ones_own_images_take_one_entry(checkout: Checkout):
     entry = {"leaves": {"files": files, "sources": [{"folder": "data/leaves"}]}}
     with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
         yaml.safe_dump(entry, registry)
-    checkout.finish(dataset="leaves", model_name="leaves")
+    checkout.finish(dataset="leaves", model_name="leaves", regularization=0.5)
     receipt = checkout.receipt()
     schema_of_the_receipt().validate(receipt)
     assert (receipt["name"], receipt["version"]) == ("leaves", 1)

@@ -45,18 +45,37 @@ def refusal(checkout: Checkout, **config) -> str:
             "regularisation",
             1,
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
-            "backend, regularization, solver, seed, model_name, experiment_name, registry_uri, "
-            "confirm, azureml.",
+            "backend, regularization, validation_fraction, solver, seed, model_name, "
+            "experiment_name, registry_uri, confirm, azureml.",
         ),
         (
             "regularization",
             "high",
-            "config: regularization cannot be 'high'; it must be a number above 0 to 1,000,000.",
+            "config: regularization cannot be 'high'; it must be a number from 1e-9 to 1,000,000, "
+            "or a list of such numbers.",
         ),
         (
             "regularization",
             0,
-            "config: regularization cannot be 0; it must be a number above 0 to 1,000,000.",
+            "config: regularization cannot be 0; it must be a number from 1e-9 to 1,000,000, "
+            "or a list of such numbers.",
+        ),
+        (
+            "regularization",
+            "[0.1,high]",
+            "config: regularization.1 cannot be 'high'; it must be a number from 1e-9 to "
+            "1,000,000.",
+        ),
+        (
+            "regularization",
+            "[]",
+            "config: regularization cannot be []; it must be a number from 1e-9 to 1,000,000, "
+            "or a list of such numbers.",
+        ),
+        (
+            "validation_fraction",
+            0.9,
+            "config: validation_fraction cannot be 0.9; it must be a number from 0.01 to 0.5.",
         ),
         (
             "seed",
@@ -67,7 +86,7 @@ def refusal(checkout: Checkout, **config) -> str:
             "solver",
             "libliner",
             "config: solver cannot be 'libliner'; did you mean liblinear? "
-            "allowed: liblinear, newton.",
+            "allowed: newton, liblinear.",
         ),
         (
             "dataset",

@@ -1,6 +1,13 @@
 # Trains the model and measures it on the test set.
 
-REGULARIZATION = float(config["regularization"])
+# Of several regularization rates the training finds the best first: a process for each, or a run in
+# the cloud, would take longer to start than to fit.
+RATES = config["regularization"]
+RATES = sorted(map(float, set(RATES if isinstance(RATES, list) else [RATES])))
+SWEEP = len(RATES) > 1
+RATE = f"--regularization {' '.join(map(str, RATES))}"
+if SWEEP:
+    RATE += f" --validation-fraction {config['validation_fraction']}"
 
 
 rule train:
@@ -12,6 +19,7 @@ rule train:
     output:
         model="results/model.pkl",
         training="results/training.json",
+        sweep="results/sweep.json",
     log:
         train="results/logs/train.log",
         backend="results/logs/train_on.log",
@@ -26,7 +34,7 @@ rule train:
     params:
         settings={
             "solver": config["solver"],
-            "regularization": REGULARIZATION,
+            "rate": RATE,
             "seed": config["seed"],
         },
         planned=PLANNED,
@@ -38,15 +46,38 @@ rule train:
         environment=WORKFLOW / "envs/azureml.yaml",
         code=code_of("train.py", "train.yaml") | TRAINING_CLIENT,
     message:
-        "Train at regularization rate {params.settings[regularization]} with {threads} thread(s)"
+        "Train the model with {threads} thread(s)"
     shell:
         "python {params.launcher:q} --backend {params.backend} --planned {params.planned:q}"
         " --azureml {params.azureml:q} --experiment-name {params.experiment_name:q}"
         " --script {params.script:q} --environment {params.environment:q}"
         " --data-folder results/arrays --threads {threads} --output {output.model}"
+        " --candidates results/candidates"
         " --training {output.training} --training-log {log.train} --log {log.backend} --"
-        " --regularization {params.settings[regularization]}"
-        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " {params.settings[rate]} --solver {params.settings[solver]} --seed {params.settings[seed]}"
+
+
+if SWEEP:
+
+    rule draw_sweep:
+        input:
+            sweep="results/sweep.json",
+        output:
+            png="results/sweep.png",
+        log:
+            "results/logs/draw_sweep.log",
+        benchmark:
+            "results/benchmarks/draw_sweep.jsonl"
+        conda:
+            "../envs/preview.yaml"
+        threads: 1
+        params:
+            script=SCRIPTS / "draw_sweep.py",
+            code=code_of("draw_sweep.py", "preview.yaml"),
+        message:
+            "Draw {output.png}"
+        shell:
+            "python {params.script:q} --sweep {input.sweep} --output {output.png} --log {log}"
 
 
 rule evaluate:
@@ -65,7 +96,6 @@ rule evaluate:
         "../envs/train.yaml"
     threads: 1
     params:
-        settings={"regularization": REGULARIZATION},
         script=SCRIPTS / "evaluate.py",
         code=code_of("evaluate.py", "train.yaml"),
     message:
@@ -74,5 +104,4 @@ rule evaluate:
         "python {params.script:q} --model {input.model}"
         " --test-images {input.test_images} --test-labels {input.test_labels}"
         " --train-labels {input.train_labels}"
-        " --regularization {params.settings[regularization]}"
         " --output {output.metrics} --log {log}"

@@ -6,7 +6,8 @@ rule register:
         model="results/model.pkl",
         training="results/training.json",
         metrics="results/metrics.json",
-        preview="results/preview.png",
+        sweep="results/sweep.json",
+        pictures=["results/preview.png"] + (["results/sweep.png"] if SWEEP else []),
         arrays=expand(
             "results/arrays/{part}-{kind}.npy",
             part=["train", "test"],
@@ -29,7 +30,6 @@ rule register:
             "registry_uri": config["registry_uri"],
             "dataset": config["dataset"],
             "solver": config["solver"],
-            "regularization": REGULARIZATION,
             "seed": config["seed"],
         },
         azureml=AZUREML,
@@ -41,12 +41,13 @@ rule register:
         "Register the model as {params.settings[model_name]}"
     shell:
         "python {params.launcher:q} --azureml {params.azureml:q} --model {input.model}"
-        " --metrics {input.metrics} --training {input.training} --preview {input.preview}"
+        " --metrics {input.metrics} --training {input.training}"
+        " --sweep {input.sweep} --pictures {input.pictures}"
         " --data-folder results/arrays"
         " --training-script {params.training_script:q} --environment {params.environment:q}"
         " --model-name {params.settings[model_name]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"
         " --registry-uri {params.settings[registry_uri]:q}"
         " --parameters dataset={params.settings[dataset]:q} solver={params.settings[solver]}"
-        " regularization={params.settings[regularization]} seed={params.settings[seed]}"
+        " seed={params.settings[seed]}"
         " --receipt {output.receipt} --log {log}"

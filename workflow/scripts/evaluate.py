@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_f
 
 from lib.command import log, run
 from lib.files import write_json
-from lib.model import predict
+from lib.model import predict, regularization_rate
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int) -> dict:
@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> None:
     truth = np.load(options.test_labels)
     predicted = predict(model, np.load(options.test_images, mmap_mode="r"))
     n_train = len(np.load(options.train_labels, mmap_mode="r"))
-    measured = metrics(truth, predicted, options.regularization, n_train)
+    measured = metrics(truth, predicted, regularization_rate(model), n_train)
     write_json(options.output, measured)
     log.info("accuracy %.4f on %d test images", measured["accuracy"], measured["n_test"])
 
@@ -65,8 +65,5 @@ if __name__ == "__main__":
     parser.add_argument("--test-images", type=Path, required=True, help=".npy of the test images")
     parser.add_argument("--test-labels", type=Path, required=True, help=".npy of their labels")
     parser.add_argument("--train-labels", type=Path, required=True, help="counted for n_train")
-    parser.add_argument(
-        "--regularization", type=float, required=True, help="the rate that the model has"
-    )
     parser.add_argument("--output", type=Path, required=True, help="metrics.json")
     run(parser, main)

@@ -10,6 +10,10 @@ os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING
 # A quarter of a minute; MLflow's own 7 retries are four minutes without a word.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
+# Before MLflow: when imported it looks through all modules, of which MLflow brings thousands.
+import skops.io  # noqa: F401
+
+# isort: split
 import joblib
 import mlflow
 import numpy as np
@@ -21,7 +25,7 @@ from lib.command import UserError, log, run
 from lib.files import write_json
 from lib.model import features
 from lib.provenance import load_sets, pinned, provenance
-from lib.receipt import NUMBERS, git_state, receipt
+from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
 
 
 def find_version(name: str, model_sha256: str) -> ModelVersion | None:
@@ -104,7 +108,7 @@ def main(options: argparse.Namespace) -> None:
     arrays = load_sets(options.data_folder)
     sha256 = provenance(options.model, arrays, options.training_script)
     packages = pinned(options.environment)
-    parameters = dict(parameter.split("=", 1) for parameter in options.parameters)
+    parameters = with_rate(options.parameters, measured)
     git = git_state(options.training_script.parent)
     tags = {f"{key}_sha256": value for key, value in sha256.items()}
     tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
@@ -126,7 +130,7 @@ def main(options: argparse.Namespace) -> None:
                 parameters,
                 measured,
                 tags,
-                [options.model, options.metrics, options.preview],
+                [options.model, options.metrics, options.sweep, *options.pictures],
             )
             version = mlflow.register_model(model_uri, options.model_name, tags=tags)
     except (MlflowException, DatabaseError) as error:
@@ -143,6 +147,7 @@ def main(options: argparse.Namespace) -> None:
             registry={"registry": "local", "registry_uri": options.registry_uri},
             training=training | {"run_id": version.run_id},
             measured=measured,
+            sweep=read_sweep(options.sweep),
             parameters=parameters,
             sha256=sha256,
             git=git,
@@ -155,7 +160,8 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json")
     parser.add_argument("--training", type=Path, required=True, help="training.json")
-    parser.add_argument("--preview", type=Path, required=True, help="preview.png")
+    parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
+    parser.add_argument("--pictures", nargs="+", type=Path, required=True, help="the PNGs")
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )

@@ -15,7 +15,7 @@ from backends.settings import compute_settings
 from lib.command import UserError
 from lib.files import write_json
 from lib.provenance import load_sets, provenance
-from lib.receipt import NUMBERS, git_state, receipt
+from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
 
 LOCAL = Path(__file__).with_name("register.py")
 
@@ -44,7 +44,7 @@ def register_there(options: argparse.Namespace, training: dict) -> dict:
             f"{training['model_sha256']}, found {sha256['model']}. Delete it and run again."
         )
     measured = json.loads(options.metrics.read_text(encoding="utf-8"))
-    parameters = dict(parameter.split("=", 1) for parameter in options.parameters)
+    parameters = with_rate(options.parameters, measured)
     git = git_state(options.training_script.parent)
     backend = AzureML(open_configured(settings), settings, training["experiment"])
     if backend.account != training["workspace"]:
@@ -64,6 +64,7 @@ def register_there(options: argparse.Namespace, training: dict) -> dict:
         registry={"registry": "azureml", "registry_uri": uri(backend.account)},
         training=training,
         measured=measured,
+        sweep=read_sweep(options.sweep),
         parameters=parameters,
         sha256=sha256,
         git=git,
@@ -77,7 +78,8 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json")
     parser.add_argument("--training", type=Path, required=True, help="training.json")
-    parser.add_argument("--preview", type=Path, required=True, help="for register.py")
+    parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
+    parser.add_argument("--pictures", nargs="+", type=Path, help="for register.py")
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )

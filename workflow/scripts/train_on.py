@@ -14,12 +14,12 @@ from pathlib import Path
 from backends import Job, records
 from backends.choice import Choice, choose
 from backends.failures import CONNECTION, PERMISSION, CloudError
-from backends.fingerprint import fingerprint
 from backends.frame import run_in_cloud
 from backends.settings import compute_settings
 from lib import code, idx
 from lib.command import log
 from lib.files import write_json
+from lib.fingerprint import fingerprint
 from lib.provenance import load_sets, pinned
 
 
@@ -98,6 +98,7 @@ def train_here(options: argparse.Namespace, chosen: Choice) -> None:
         *(sys.executable, str(options.script)),
         *("--data-folder", str(options.data_folder), *options.arguments),
         *("--threads", str(options.threads), "--output", str(options.output)),
+        *("--candidates", str(options.candidates)),
         *("--log", str(options.training_log)),
     ]
     sys.stderr.flush()
@@ -153,6 +154,9 @@ if __name__ == "__main__":
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )
     parser.add_argument("--threads", type=int, required=True, help="for training here")
+    parser.add_argument(
+        "--candidates", type=Path, required=True, help="for training here, see train.py"
+    )
     parser.add_argument("--output", type=Path, required=True, help="model.pkl")
     parser.add_argument("--training", type=Path, required=True, help="training.json")
     parser.add_argument("--training-log", type=Path, required=True, help="train.py's log")

@@ -48,7 +48,10 @@ class Backend(Protocol):
         """Return when the run has completed; raise UserError if it ended otherwise."""
 
     def collect(self, run_id: str, model: Path) -> dict:
-        """Write the run's model, and return what training.json says of the run."""
+        """Write the run's model, beside it the sweep.json of a run that compared rates.
+
+        Return what training.json says of the run.
+        """
 
     def register(self, training: dict, name: str, tags: dict, properties: dict) -> dict:
         """Register the run's model once, and return what the receipt says of the version."""

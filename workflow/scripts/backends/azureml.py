@@ -127,29 +127,31 @@ class AzureML:
         )
 
     def collect(self, run_id: str, model: Path) -> dict:
-        """Download the model, and check that it is what the run has made."""
+        """Download what the run has made, and check that it is that."""
         run = self._run(run_id)
         with failures.step("download the model", AGAIN):
             names = within(120, run.get_file_names)
-            if runs.MODEL not in names:
-                run.tag(runs.UNUSABLE, f"{runs.MODEL} is missing")
-                records.end_handle("Completed without a model")
-                raise UserError(
-                    f"run {run_id} completed, but has no {runs.MODEL}; it has "
-                    f"{', '.join(names) or 'no files'}. See {run.get_portal_url()}; the next call "
-                    "submits it anew."
-                )
-            expected = run.get_properties().get("model_sha256")
-            with replacing(model) as (part,):
-                runs.download(run, runs.MODEL, part)
-                sha256 = hashlib.sha256(part.read_bytes()).hexdigest()
-                if not part.stat().st_size or (expected and sha256 != expected):
+            properties = run.get_properties()
+            wanted = [(runs.MODEL, model, properties.get("model_sha256"))]
+            if "sweep_sha256" in properties:
+                sweep = model.with_name("sweep.json")
+                wanted.append((runs.SWEEP, sweep, properties["sweep_sha256"]))
+            for name, _, _ in wanted:
+                if name not in names:
+                    run.tag(runs.UNUSABLE, f"{name} is missing")
+                    records.end_handle("Completed without a model")
                     raise UserError(
-                        f"the model of run {run_id} did not arrive whole: expected sha256 "
-                        f"{expected}, found {sha256}. {AGAIN}"
+                        f"run {run_id} completed, but has no {name}; it has "
+                        f"{', '.join(names) or 'no files'}. See {run.get_portal_url()}; the next "
+                        "call submits it anew."
                     )
+            with replacing(*(target for _, target, _ in wanted)) as parts:
+                found = [
+                    self._download(run, name, part, expected)
+                    for part, (name, _, expected) in zip(parts, wanted, strict=True)
+                ]
         with failures.step("read the run's metrics", AGAIN):
-            found = runs.metrics(
+            metrics = runs.metrics(
                 run, METRICS, self.settings["metrics_seconds"], self.settings["poll_seconds"]
             )
         records.end_handle("Completed")
@@ -160,9 +162,21 @@ class AzureML:
             "experiment": run.experiment.name,
             "workspace": self.account,
             "files": names,
-            "metrics": found,
-            "model_sha256": sha256,
+            "metrics": metrics,
+            "model_sha256": found[0],
         }
+
+    def _download(self, run, name: str, target: Path, expected: str | None) -> str:
+        """Download one of the run's files, whole or not at all; return its sha256."""
+        runs.download(run, name, target)
+        sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
+        if not target.stat().st_size or (expected and sha256 != expected):
+            what = "the model" if name == runs.MODEL else name
+            raise UserError(
+                f"{what} of run {run.id} did not arrive whole: expected sha256 {expected}, found "
+                f"{sha256}. {AGAIN}"
+            )
+        return sha256
 
     def register(self, training: dict, name: str, tags: dict, properties: dict) -> dict:
         """Register the run's model, unless a version of it is registered; return the version."""

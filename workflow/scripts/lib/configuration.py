@@ -62,7 +62,7 @@ def checked(values: dict, schema: dict, where: str) -> dict:
     """
     if not isinstance(values, dict):
         raise ConfigurationError(f"{where}: expected keys with values, found {values!r}.")
-    complete = with_defaults(values, schema)
+    complete = with_numbers(with_defaults(values, schema), schema)
     errors = list(Validator(schema).iter_errors(complete))
     if errors:
         raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
@@ -87,6 +87,29 @@ def with_defaults(values: dict, schema: dict) -> dict:
         else value
         for key, value in complete.items()
     }
+
+
+def with_numbers(value, schema: dict):
+    """Return ``value`` with numbers for the texts where the schema wants numbers.
+
+    YAML reads 1e-3 as text, and Snakemake the items of a list that is given on the command line.
+
+    Examples
+    --------
+    >>> with_numbers(["0.5", "1e-3", "x"], {"type": "array", "items": {"type": "number"}})
+    [0.5, 0.001, 'x']
+    """
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        return {key: with_numbers(item, properties.get(key, {})) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_numbers(item, schema.get("items", {})) for item in value]
+    if isinstance(value, str) and "number" in schema.get("type", ""):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
 
 
 def sentence(error: ValidationError) -> str:

@@ -15,7 +15,8 @@ has one minimum; whatever finds it finds the same model. Here it is found by New
 * The preconditioner is the Hessian of a few thousand rows, drawn in proportion to their weight in
   the whole one [2]_, with the diagonal of the whole one.
 * A line search makes every step descend, so it converges from any start. Without a start given, the
-  solution of a tenth of the rows is one.
+  solution of a tenth of the rows is one; where regularization is weak, a step for each of a few
+  stronger ones leads on from there. It never depends on what was fitted before.
 * Rows are summed in fixed blocks and the blocks in a fixed order, with one BLAS thread each. The
   result is the same to the last bit for any number of threads.
 
@@ -33,6 +34,8 @@ import os
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from math import ceil, log
 from numbers import Integral, Real
 
 import numpy as np
@@ -49,13 +52,15 @@ from threadpoolctl import threadpool_limits
 from lib.model import assembled
 
 # Sizes decide speed and memory, and the last bits of the result; so none depends on the computer.
-TILE = 64  # rows in one small matrix product: BLAS need not copy a matrix as small as this
 BLOCK_BYTES = 2_400_000  # widened rows that stay in a core's cache
+BLOCK_ROWS = 64  # in a block at least, however wide they are
 SLABS = 16  # pieces of work that threads share in one pass
 GROUP = 16  # classes fitted together: bounds what is held for each row and class
 SAMPLE_ROWS = 1000  # rows drawn for a preconditioner: at least these, if there are so many,
 SAMPLE_VALUES = 2**24  # and no more values than these, unless those rows hold more
 CG_ITERATIONS = 200
+WEAK = 10  # a C from which the start is the path of solutions, followed in steps of
+STRIDE = 3  # at most this factor
 
 
 class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
@@ -79,8 +84,8 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         Draws the rows of the first solution; is handed on to the LogisticRegression.
     callback : callable or None, default=None
         Called as ``callback(step, objective, gradient, seconds)`` at the start and after every
-        Newton step: the sum of the f_k, the largest |grad f_k| / |grad f_k(0)|, the seconds since
-        fit began. What it raises stops the fit.
+        Newton step: the sum of the f_k, the largest |grad f_k| / |grad f_k(0)| of those begun, the
+        seconds since fit began. What it raises stops the fit.
 
     Attributes
     ----------
@@ -159,7 +164,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         weights = np.zeros((len(targets), X.shape[1] + 1))
         self.objective_ = np.full(len(targets), self.C * len(X) * np.log(2))
-        self.gradient_ = np.ones(len(targets))
+        self.gradient_ = np.zeros(len(targets))
         step = -1
 
         def report(objective, gradient):
@@ -179,7 +184,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
                 W = None if start is None else start[group]
                 weights[group], steps = problem.solve(W, self.tol, self.max_iter, random, report)
                 self.n_iter_ = max(self.n_iter_, steps)
-        if self.gradient_.max() > self.tol:
+        if not self.gradient_.max() <= self.tol:
             warnings.warn(
                 f"Newton's method stopped after {self.n_iter_} steps at a relative gradient of "
                 f"{self.gradient_.max():.2g}, above tol={self.tol}: raise max_iter or tol.",
@@ -255,7 +260,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
 class _Problem:
     """The objectives f_k of one group of classes on one set of rows.
 
-    In shapes, k stands for classes, d for features and the constant 1, t for tiles of 64 rows.
+    In shapes, k stands for classes, d for features and the constant 1, b for the rows of a block.
     """
 
     def __init__(self, X, codes, targets, C, scale, dtype, pool):
@@ -264,13 +269,9 @@ class _Problem:
         self.n, features = X.shape
         self.d = features + 1
         self.unit = np.append(np.full(features, scale, float), 1.0)
-        self.tiles = -(-self.n // TILE)
-        self.tiled_codes = np.full(self.tiles * TILE, -1, dtype=np.int32)
-        self.tiled_codes[: self.n] = codes
-        self.tiled_codes = self.tiled_codes.reshape(self.tiles, 1, TILE)
-        self.block = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.d * TILE))
+        self.block = max(BLOCK_ROWS, BLOCK_BYTES // (self.dtype.itemsize * self.d))
         # p (1 - p) of each row and class, times C: what a row adds to the Hessian
-        self.curvature = np.zeros((self.tiles, len(targets), TILE), self.dtype)
+        self.curvature = np.zeros((self.n, len(targets)), self.dtype)
 
     def solve(self, W, tol, max_iter, random, report=lambda objective, gradient: None):
         """Minimise from W of shape (k, d), or from a start of its own if W is None.
@@ -291,7 +292,7 @@ class _Problem:
             f[worse], g[worse] = self.evaluate(W[worse], worse)
 
         solvers, spent = None, 0
-        rows = max(32 * self.n // self.d, min(4 * self.d, 4000), SAMPLE_ROWS)
+        rows = max(32 * self.n // self.d, min(2 * self.d, 4000), SAMPLE_ROWS)
         for step in range(max_iter + 1):
             gradient = _norm(g) / size
             report(f, gradient)
@@ -312,7 +313,16 @@ class _Problem:
         return W, step
 
     def first_guess(self, random):
-        """Return the rough solution on a tenth of the rows, or zero if they are too few."""
+        """Return the rough solution on a tenth of the rows, or zero if they are too few.
+
+        Where C is large, that is far away: then go on from it by a step for each of some smaller C.
+        """
+        if self.C > WEAK:
+            W, stronger = None, copy(self)
+            for power in range(ceil(log(self.C / WEAK, STRIDE)), 0, -1):
+                stronger.C = self.C / STRIDE**power
+                W, _ = stronger.solve(W, 1e-6, 1, random)
+            return W
         tenth = self.n // 10
         if tenth < 4 * self.d:
             return np.zeros((len(self.targets), self.d))
@@ -367,47 +377,44 @@ class _Problem:
 
     def evaluate(self, W, classes):
         """Return f (k,) and its gradient (k, d) at W (k, d); keep the curvature there."""
-        V = (W * self.unit).astype(self.dtype)
-        targets = self.targets[classes, None]
+        V = (W * self.unit).T.astype(self.dtype)
+        targets = self.targets[classes]
 
         def visit(at, B):
-            sign = np.where(self.tiled_codes[at] == targets, -1, 1).astype(self.dtype)
-            Z = sign * (V @ B.transpose(0, 2, 1))
+            sign = np.where(self.codes[at, None] == targets, -1, 1).astype(self.dtype)
+            Z = sign * (B @ V)
             E = np.exp(-np.abs(Z))
-            loss = (np.maximum(Z, 0) + np.log1p(E)).sum(axis=(0, 2), dtype=float)
+            loss = (np.maximum(Z, 0) + np.log1p(E)).sum(axis=0, dtype=float)
             Q = 1 / (1 + E)
             self.curvature[at, classes] = E * Q * Q * self.C
-            return np.column_stack([((sign * np.where(Z > 0, Q, E * Q)) @ B).sum(axis=0), loss])
+            return np.vstack([B.T @ (sign * np.where(Z > 0, Q, E * Q)), loss])
 
         sums = self.sum_blocks(visit)
-        gradient, loss = sums[:, :-1], sums[:, -1]
-        loss -= (self.tiles * TILE - self.n) * np.log(2)  # the rows that fill the last tile
+        gradient, loss = sums[:-1].T, sums[-1]
         return (W * W).sum(axis=1) / 2 + self.C * loss, W + self.C * self.unit * gradient
 
     def hessian_product(self, P, classes):
         """Return H_k p_k for each row p_k of P, both of shape (k, d)."""
-        V = (P * self.unit).astype(self.dtype)
+        V = (P * self.unit).T.astype(self.dtype)
 
         def visit(at, B):
-            Z = V @ B.transpose(0, 2, 1)
-            Z *= self.curvature[at, classes]
-            return (Z @ B).sum(axis=0)
+            return B.T @ (self.curvature[at, classes] * (B @ V))
 
-        return P + self.unit * self.sum_blocks(visit)
+        return P + self.unit * self.sum_blocks(visit).T
 
     def preconditioners(self, classes, rows):
         """Return a dict from class to a function that nearly solves H x = r, from `rows` rows."""
 
         def visit(at, B):
-            return (self.curvature[at, classes] @ (B * B)).sum(axis=0)
+            return (B * B).T @ self.curvature[at, classes]
 
-        diagonals = self.unit**2 * self.sum_blocks(visit)
+        diagonals = self.unit**2 * self.sum_blocks(visit).T
         made = self.pool.map(lambda *a: self.preconditioner(*a, rows), classes, diagonals)
         return dict(zip(classes, made, strict=True))
 
     def preconditioner(self, k, diagonal, rows):
         """Return a function that solves (A'A + diag(rest)) x = r, for A of weighted rows of X."""
-        weight = self.curvature[:, k].reshape(-1)[: self.n].astype(float)
+        weight = self.curvature[:, k].astype(float)
         if rows == self.n:
             drawn = slice(None)
             root = np.sqrt(weight)[:, None]
@@ -436,11 +443,11 @@ class _Problem:
         potrf, potri, potrs = get_lapack_funcs(("potrf", "potri", "potrs"), dtype=dtype)
         if self.d <= rows:
             ((_, A),) = scaled_rows()
-            H = A.T @ A
+            syrk, symv = get_blas_funcs(("syrk", "symv"), dtype=dtype)
+            H = syrk(1, A.T, lower=True)
             H.flat[:: self.d + 1] += rest
-            L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
+            L, failed = potrf(H, lower=True, overwrite_a=True, clean=False)
             inverse, _ = potri(L, lower=True, overwrite_c=True)
-            symv = get_blas_funcs("symv", dtype=dtype)
 
             def solve(r):
                 return symv(1, inverse, r.astype(dtype), lower=True)
@@ -463,22 +470,21 @@ class _Problem:
         return solve
 
     def sum_blocks(self, visit):
-        """Sum the arrays visit(tiles, block) over all blocks, always in the same order."""
-        size = -(-self.tiles // (SLABS * self.block)) * self.block
+        """Sum the arrays visit(rows, block) over all blocks, always in the same order."""
+        size = -(-self.n // (SLABS * self.block)) * self.block
 
         def visit_slab(first):
-            buffer = np.ones((self.block * TILE, self.d), self.dtype)
+            buffer = np.ones((min(self.block, self.n), self.d), self.dtype)
             total = 0
-            for at in range(first, min(first + size, self.tiles), self.block):
-                to = min(at + self.block, first + size, self.tiles)
-                rows = self.X[at * TILE : to * TILE]
-                buffer[: len(rows), :-1] = rows
-                buffer[len(rows) :] = 0
-                block = buffer[: (to - at) * TILE].reshape(-1, TILE, self.d)
-                total = total + visit(slice(at, to), block).astype(float)
+            last = min(first + size, self.n)
+            for at in range(first, last, self.block):
+                rows = slice(at, min(at + self.block, last))
+                block = buffer[: rows.stop - at]
+                block[:, :-1] = self.X[rows]
+                total = total + visit(rows, block).astype(float)
             return total
 
-        return sum(self.pool.map(visit_slab, range(0, self.tiles, size)))
+        return sum(self.pool.map(visit_slab, range(0, self.n, size)))
 
 
 def _norm(A):

@@ -1,5 +1,6 @@
 """The registration receipt: its content, the state of the code that it names, and its summary."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ def receipt(
     registry: dict,
     training: dict,
     measured: dict,
+    sweep: dict | None,
     parameters: dict[str, str],
     sha256: dict[str, str],
     git: dict,
@@ -28,6 +30,8 @@ def receipt(
         The content of training.json.
     measured : dict
         The content of metrics.json.
+    sweep : dict or None
+        The content of sweep.json, if the rate was chosen from several.
     parameters : dict of str
         What the model was trained with.
     sha256 : dict of str
@@ -47,11 +51,24 @@ def receipt(
         "run_id": training["run_id"],
         "portal_url": training["portal_url"],
         "metrics": {key: measured[key] for key in NUMBERS},
+        "sweep": sweep,
         "parameters": parameters,
         "sha256": sha256,
         "environment": training["environment"],
         "git": git,
     }
+
+
+def with_rate(parameters: list[str], measured: dict) -> dict[str, str]:
+    """Return ``KEY=VALUE`` parameters as a dict, and among them the rate that was measured."""
+    rate = {"regularization": f"{measured['regularization_rate']:.15g}"}
+    return rate | dict(parameter.split("=", 1) for parameter in parameters)
+
+
+def read_sweep(path: Path) -> dict | None:
+    """Return the content of sweep.json, None if the rate was given and nothing compared."""
+    sweep = json.loads(path.read_text(encoding="utf-8"))
+    return sweep if sweep["candidates"] else None
 
 
 def git_state(folder: Path) -> dict:

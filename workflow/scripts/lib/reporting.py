@@ -1,11 +1,12 @@
 """What a training tells the run that it is part of, where it is part of one.
 
-A run in Azure ML gets the tutorial's two metrics, and the model's checksum. Anywhere else nothing
-happens here, and nothing of Azure ML needs to be installed.
+A run in Azure ML gets the tutorial's two metrics, the rates that were compared, and the checksums
+of what it made. Anywhere else nothing happens here, and nothing of Azure ML needs to be installed.
 """
 
 import hashlib
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import joblib
 import numpy as np
 
 from lib.command import log
-from lib.model import predict
+from lib.model import predict, regularization_rate
 
 
 def in_run() -> bool:
@@ -26,15 +27,13 @@ def in_run() -> bool:
         return False
 
 
-def report(model: Path, rate: float, folder: Path) -> None:
-    """Log regularization rate and accuracy on the run, under the tutorial's names.
+def report(model: Path, folder: Path) -> None:
+    """Log regularization rate and accuracy on the run, under the tutorial's names, and the sweep.
 
     Parameters
     ----------
     model : pathlib.Path
-        The model that was written.
-    rate : float
-        Its regularization rate.
+        The model that was written; sweep.json stands beside it if rates were compared.
     folder : pathlib.Path
         Has test-images.npy and test-labels.npy, anywhere below it.
     """
@@ -46,11 +45,24 @@ def report(model: Path, rate: float, folder: Path) -> None:
         np.load(next(folder.rglob(f"test-{kind}.npy")), mmap_mode="r")
         for kind in ("images", "labels")
     )
-    accuracy = float(np.mean(predict(joblib.load(model), images) == labels))
+    fitted = joblib.load(model)
+    accuracy = float(np.mean(predict(fitted, images) == labels))
     log.info("accuracy %.4f on %d test images", accuracy, len(labels))
     run = Run.get_context()
-    run.log("regularization rate", rate)
+    run.log("regularization rate", regularization_rate(fitted))
     run.log("accuracy", accuracy)
-    run.add_properties({"model_sha256": hashlib.sha256(model.read_bytes()).hexdigest()})
+    files = {"model_sha256": model, "sweep_sha256": model.with_name("sweep.json")}
+    if files["sweep_sha256"].exists():
+        found = json.loads(files["sweep_sha256"].read_text(encoding="utf-8"))
+        for candidate in found["candidates"]:
+            columns = {key.replace("_", " "): value for key, value in candidate.items()}
+            run.log_row("sweep", **columns)
+    run.add_properties(
+        {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in files.items()
+            if path.exists()
+        }
+    )
     # Metrics are sent by a thread, which the end of the script would not wait for.
     run.flush()

@@ -12,6 +12,7 @@ from lib.command import log
 from lib.files import replacing
 
 MODEL = "outputs/sklearn_mnist_model.pkl"
+SWEEP = "outputs/sweep.json"
 FINAL = "Completed", "Failed", "Canceled"
 ENDED_BADLY = "Failed", "Canceled", "CancelRequested"
 LOGS = Path("results/azureml/logs")

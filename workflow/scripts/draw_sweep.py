@@ -1,0 +1,68 @@
+"""Draw the accuracy of each regularization rate that was tried."""
+
+import argparse
+import json
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+from lib.command import log, run
+from lib.files import replacing
+
+PARTS = {"train": ("training part", "0.6", "o--"), "validation": ("validation part", "C0", "o-")}
+
+
+def draw(sweep: dict) -> Figure:
+    """Return a figure of accuracy against regularization rate, the chosen rate marked.
+
+    Parameters
+    ----------
+    sweep : dict
+        The content of sweep.json.
+    """
+    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    rates = [candidate["regularization_rate"] for candidate in sweep["candidates"]]
+    for part, (name, color, style) in PARTS.items():
+        accuracy = [candidate[f"{part}_accuracy"] for candidate in sweep["candidates"]]
+        label = f"{name}, {sweep[f'n_{part}']:,} images"
+        axes.plot(rates, accuracy, style, color=color, label=label)
+    best = rates.index(sweep["regularization_rate"])
+    axes.plot(
+        rates[best],
+        sweep["candidates"][best]["validation_accuracy"],
+        "o",
+        markersize=13,
+        markerfacecolor="none",
+        markeredgewidth=1.6,
+        color="C3",
+        label=f"chosen: {rates[best]:g}",
+    )
+    axes.set_xscale("log")
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.set(xlabel="regularization rate", ylabel="accuracy")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.92")
+    axes.legend(frameon=False)
+    return figure
+
+
+def main(options: argparse.Namespace) -> None:
+    sweep = json.loads(options.sweep.read_text(encoding="utf-8"))
+    figure = draw(sweep)
+    with replacing(options.output) as (part,):
+        # Without a Software entry the bytes depend on the picture alone.
+        figure.savefig(part, format="png", metadata={"Software": None})
+    log.info("%s: %d rates", options.output, len(sweep["candidates"]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="draw_sweep.py", description=__doc__)
+    parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
+    parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
+    run(parser, main)

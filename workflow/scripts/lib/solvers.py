@@ -1,0 +1,133 @@
+"""What fits the model: functions that take bytes and labels, and return plain scikit-learn."""
+
+import time
+import warnings
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.multiclass import OneVsRestClassifier
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from lib.command import UserError, log
+from lib.model import assembled, features, unfitted, weights
+from lib.newton import NewtonOneVsRest
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+
+
+def fit_liblinear(
+    images: np.ndarray,
+    labels: np.ndarray,
+    rate: float,
+    seed: int,
+    threads: int,
+    start: OneVsRestClassifier | None = None,
+) -> OneVsRestClassifier:
+    """Fit one class versus the rest by liblinear, the classes in parallel.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, rows, cols)
+    labels : ndarray of uint8, shape (n,)
+    rate : float
+        The regularization rate, above 0; liblinear's C is its inverse.
+    seed : int
+        liblinear's random state.
+    threads : int
+        How many classes are fitted at once; the result does not depend on it.
+    start : OneVsRestClassifier, optional
+        Of no use to liblinear.
+
+    Returns
+    -------
+    OneVsRestClassifier
+        What ``OneVsRestClassifier(LogisticRegression(solver="liblinear", ...)).fit`` returns.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two classes.
+    """
+    classes = _classes(labels)
+    model = unfitted(rate, seed)
+    pixels = features(images)
+    # With two classes one model separates them: its positive class is the second.
+    positive = classes if len(classes) > 2 else classes[1:]
+    fits = joblib.Parallel(threads, return_as="generator_unordered")(
+        joblib.delayed(_fit_class)(clone(model.estimator), pixels, labels, label)
+        for label in positive
+    )
+    start, found = time.perf_counter(), {}
+    for label, *fitted in fits:
+        found[label] = fitted
+        iterations, seconds = fitted[-1], time.perf_counter() - start
+        log.info(
+            "rate %g, class %s: %d iterations; %d of %d fitted after %.1f s",
+            *(rate, label, iterations, len(found), len(positive), seconds),
+        )
+        if iterations >= model.estimator.max_iter:
+            warnings.warn(
+                f"class {label} did not converge in {iterations} iterations",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+    return assembled(model, classes, *zip(*(found[label] for label in positive), strict=True))
+
+
+def fit_newton(
+    images: np.ndarray,
+    labels: np.ndarray,
+    rate: float,
+    seed: int,
+    threads: int,
+    start: OneVsRestClassifier | None = None,
+    tol: float = 1e-6,
+) -> OneVsRestClassifier:
+    """Fit all classes at once to the same objective, by Newton's method; see ``lib.newton``.
+
+    Takes, returns and raises what :func:`fit_liblinear` does. The pixels stay bytes, and may be
+    memory-mapped. A ``start`` near the result saves time; ``tol`` is how far the gradient sinks.
+    """
+    _classes(labels)
+    # The gradient's digits, one after the other, on a terminal only.
+    digits = -np.log10(tol)
+    bar = tqdm(desc=f"rate {rate:g}", total=digits, leave=False, disable=None, bar_format=BAR)
+
+    def tell(step, objective, gradient, seconds):
+        log.info(
+            "rate %g, step %d: objective %.4f, gradient %.1e of the start, %.1f s",
+            *(rate, step, objective, gradient, seconds),
+        )
+        bar.update(-np.log10(max(gradient, tol)) - bar.n)
+
+    solver = NewtonOneVsRest(
+        C=1 / rate, scale=1 / 255, tol=tol, threads=threads, random_state=seed, callback=tell
+    )
+    with bar, logging_redirect_tqdm([log]):
+        solver.fit(images.reshape(len(images), -1), labels, *(weights(start) if start else ()))
+    return solver.to_sklearn()
+
+
+SOLVERS = {"liblinear": fit_liblinear, "newton": fit_newton}
+
+
+def _classes(labels: np.ndarray) -> np.ndarray:
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise UserError(
+            f"expected images of at least two classes, found only label {classes[0]}. "
+            "Add images of another class to the training set."
+        )
+    return classes
+
+
+def _fit_class(binary, pixels, labels, label):
+    with warnings.catch_warnings():
+        # The caller tells it: a worker's warning would be lost with its process.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        binary.fit(pixels, labels == label)
+    # Not the estimator itself: what comes from another process is pickled to other bytes later.
+    return label, binary.coef_[0], binary.intercept_[0], binary.n_iter_[0]
