@@ -57,13 +57,10 @@ def objective(model, images, labels, rate: float) -> float:
     """Return what liblinear minimises, summed over the classes; the intercept is penalised too."""
     import numpy as np
 
-    from lib.model import BLOCK, features
+    from lib.model import BLOCK, features, weights
 
-    total = sum(
-        ((binary.coef_**2).sum() + binary.intercept_[0] ** 2) / 2 for binary in model.estimators_
-    )
-    coefficients = np.array([binary.coef_[0] for binary in model.estimators_])
-    intercepts = np.array([binary.intercept_[0] for binary in model.estimators_])
+    coefficients, intercepts = weights(model)
+    total = ((coefficients**2).sum() + (intercepts**2).sum()) / 2
     for at in range(0, len(images), BLOCK):
         here = slice(at, at + BLOCK)
         sign = np.where(labels[here, np.newaxis] == model.classes_, 1.0, -1.0)

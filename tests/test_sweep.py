@@ -176,14 +176,14 @@ def fitted(checkout: Checkout) -> list[str]:
 
 def test_one_rate_more_is_one_fit_more(finished: Checkout):
     before = candidates_of(finished)
-    more = {"dataset": "digits", "regularization": [*RATES, 50]}
+    more = {"dataset": "digits", "regularization": [*RATES, 500]}
     assert finished.planned(**more) == RETRAINED
     finished.finish("results/model.pkl", **more)
     after = candidates_of(finished)
-    assert after.keys() == before.keys() | {"50.json"}
+    assert after.keys() == before.keys() | {"500.json"}
     assert {name: after[name] for name in before} == before
-    assert [one["regularization_rate"] for one in sweep_of(finished)["candidates"]] == [*RATES, 50]
-    assert fitted(finished) == ["50", f"{sweep_of(finished)['regularization_rate']:g}"]
+    assert [one["regularization_rate"] for one in sweep_of(finished)["candidates"]] == [*RATES, 500]
+    assert fitted(finished) == ["500", f"{sweep_of(finished)['regularization_rate']:g}"]
 
 
 def test_a_rate_less_fits_no_candidate(finished: Checkout):

@@ -39,13 +39,18 @@ def load_training_set(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return tuple(arrays)
 
 
-def fingerprint_of(options: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> str:
-    """Return what stands for all that decides a candidate's score, beside its rate."""
+def candidates_of(
+    options: argparse.Namespace, images: np.ndarray, labels: np.ndarray
+) -> Candidates:
+    """Return the scores that are kept, under what decides a score beside its rate."""
+    if options.candidates is None:
+        return Candidates(None)
     script = Path(__file__)
     arguments = [options.solver, str(options.seed), str(options.validation_fraction)]
     versions = {name: version(name) for name in ("numpy", "scipy", "scikit-learn")}
     data = payload_sha256(images, labels)
-    return fingerprint(data, code.files(script), script.parent, arguments, versions)
+    mark = fingerprint(data, code.files(script), script.parent, arguments, versions)
+    return Candidates(options.candidates, mark)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -70,7 +75,7 @@ def main(options: argparse.Namespace) -> None:
             options.solver,
             options.seed,
             options.threads,
-            Candidates(options.candidates, fingerprint_of(options, images, labels)),
+            candidates_of(options, images, labels),
         )
     rate = found["regularization_rate"]
     log.info("%s: %d images, regularization rate %g", options.solver, len(images), rate)

@@ -387,10 +387,11 @@ class _Problem:
             loss = (np.maximum(Z, 0) + np.log1p(E)).sum(axis=0, dtype=float)
             Q = 1 / (1 + E)
             self.curvature[at, classes] = E * Q * Q * self.C
-            return np.vstack([B.T @ (sign * np.where(Z > 0, Q, E * Q)), loss])
+            gradient = _turned(sign * np.where(Z > 0, Q, E * Q)) @ B
+            return np.column_stack([gradient, loss])
 
         sums = self.sum_blocks(visit)
-        gradient, loss = sums[:-1].T, sums[-1]
+        gradient, loss = sums[:, :-1], sums[:, -1]
         return (W * W).sum(axis=1) / 2 + self.C * loss, W + self.C * self.unit * gradient
 
     def hessian_product(self, P, classes):
@@ -398,17 +399,17 @@ class _Problem:
         V = (P * self.unit).T.astype(self.dtype)
 
         def visit(at, B):
-            return B.T @ (self.curvature[at, classes] * (B @ V))
+            return _turned(self.curvature[at, classes] * (B @ V)) @ B
 
-        return P + self.unit * self.sum_blocks(visit).T
+        return P + self.unit * self.sum_blocks(visit)
 
     def preconditioners(self, classes, rows):
         """Return a dict from class to a function that nearly solves H x = r, from `rows` rows."""
 
         def visit(at, B):
-            return (B * B).T @ self.curvature[at, classes]
+            return _turned(self.curvature[at, classes]) @ (B * B)
 
-        diagonals = self.unit**2 * self.sum_blocks(visit).T
+        diagonals = self.unit**2 * self.sum_blocks(visit)
         made = self.pool.map(lambda *a: self.preconditioner(*a, rows), classes, diagonals)
         return dict(zip(classes, made, strict=True))
 
@@ -443,10 +444,10 @@ class _Problem:
         potrf, potri, potrs = get_lapack_funcs(("potrf", "potri", "potrs"), dtype=dtype)
         if self.d <= rows:
             ((_, A),) = scaled_rows()
-            syrk, symv = get_blas_funcs(("syrk", "symv"), dtype=dtype)
-            H = syrk(1, A.T, lower=True)
+            (symv,) = get_blas_funcs(("symv",), dtype=dtype)
+            H = A.T @ A
             H.flat[:: self.d + 1] += rest
-            L, failed = potrf(H, lower=True, overwrite_a=True, clean=False)
+            L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
             inverse, _ = potri(L, lower=True, overwrite_c=True)
 
             def solve(r):
@@ -485,6 +486,11 @@ class _Problem:
             return total
 
         return sum(self.pool.map(visit_slab, range(0, self.n, size)))
+
+
+def _turned(A):
+    # A tenth faster in a product than the transposed view, which BLAS would turn by itself.
+    return np.ascontiguousarray(A.T)
 
 
 def _norm(A):

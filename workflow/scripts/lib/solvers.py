@@ -24,7 +24,6 @@ def fit_liblinear(
     rate: float,
     seed: int,
     threads: int,
-    start: OneVsRestClassifier | None = None,
 ) -> OneVsRestClassifier:
     """Fit one class versus the rest by liblinear, the classes in parallel.
 
@@ -38,8 +37,6 @@ def fit_liblinear(
         liblinear's random state.
     threads : int
         How many classes are fitted at once; the result does not depend on it.
-    start : OneVsRestClassifier, optional
-        Of no use to liblinear.
 
     Returns
     -------
