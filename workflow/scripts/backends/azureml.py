@@ -132,10 +132,10 @@ class AzureML:
         with failures.step("download the model", AGAIN):
             names = within(120, run.get_file_names)
             properties = run.get_properties()
-            wanted = [(runs.MODEL, model, properties.get("model_sha256"))]
-            if "sweep_sha256" in properties:
-                sweep = model.with_name("sweep.json")
-                wanted.append((runs.SWEEP, sweep, properties["sweep_sha256"]))
+            wanted = [
+                (runs.MODEL, model, properties.get("model_sha256")),
+                (runs.SWEEP, model.with_name("sweep.json"), properties.get("sweep_sha256")),
+            ]
             for name, _, _ in wanted:
                 if name not in names:
                     run.tag(runs.UNUSABLE, f"{name} is missing")

@@ -33,7 +33,7 @@ def report(model: Path, folder: Path) -> None:
     Parameters
     ----------
     model : pathlib.Path
-        The model that was written; sweep.json stands beside it if rates were compared.
+        The model that was written; sweep.json stands beside it.
     folder : pathlib.Path
         Has test-images.npy and test-labels.npy, anywhere below it.
     """
@@ -51,18 +51,12 @@ def report(model: Path, folder: Path) -> None:
     run = Run.get_context()
     run.log("regularization rate", regularization_rate(fitted))
     run.log("accuracy", accuracy)
-    files = {"model_sha256": model, "sweep_sha256": model.with_name("sweep.json")}
-    if files["sweep_sha256"].exists():
-        found = json.loads(files["sweep_sha256"].read_text(encoding="utf-8"))
-        for candidate in found["candidates"]:
-            columns = {key.replace("_", " "): value for key, value in candidate.items()}
-            run.log_row("sweep", **columns)
+    sweep = model.with_name("sweep.json")
+    for candidate in json.loads(sweep.read_text(encoding="utf-8"))["candidates"]:
+        run.log_row("sweep", **{key.replace("_", " "): value for key, value in candidate.items()})
+    files = {"model_sha256": model, "sweep_sha256": sweep}
     run.add_properties(
-        {
-            name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for name, path in files.items()
-            if path.exists()
-        }
+        {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     )
     # Metrics are sent by a thread, which the end of the script would not wait for.
     run.flush()
