@@ -417,35 +417,45 @@ class _Problem:
         """Return a function that solves (A'A + diag(rest)) x = r, for A of weighted rows of X."""
         weight = self.curvature[:, k].astype(float)
         if rows == self.n:
-            drawn = slice(None)
-            root = np.sqrt(weight)[:, None]
+            drawn, root = np.arange(rows), np.sqrt(weight)
         else:
             # Every row's chance is its weight; evenly spaced draws vary the least.
             total = np.cumsum(weight)
             drawn = np.searchsorted(total, (np.arange(rows) + 0.5) / rows * total[-1])
-            root = np.sqrt(total[-1] / rows)
+            root = np.full(rows, np.sqrt(total[-1] / rows))
         # The Woodbury identity subtracts numbers that nearly cancel.
         dtype = self.dtype if self.d <= rows else np.dtype(float)
-        width = SAMPLE_VALUES // rows
 
-        def scaled_rows():
-            """Yield A by slices of columns."""
+        def scaled(some, columns):
+            """Return some rows of A, and of them some columns."""
+            pixels = self.X[drawn[some], columns]
+            A = np.ones((len(pixels), columns.stop - columns.start), dtype)
+            A[:, : pixels.shape[1]] = pixels
+            A *= root[some, None].astype(dtype)
+            A *= self.unit[columns].astype(dtype)
+            return A
+
+        def by_columns():
+            """Yield A in slices that are not too large."""
+            width = SAMPLE_VALUES // rows
             for at in range(0, self.d, width):
                 columns = slice(at, min(at + width, self.d))
-                pixels = self.X[drawn, columns]
-                A = np.ones((rows, columns.stop - at), dtype)
-                A[:, : pixels.shape[1]] = pixels
-                A *= (root * self.unit[columns]).astype(dtype)
-                yield columns, A
+                yield columns, scaled(slice(None), columns)
 
-        seen = np.concatenate([np.einsum("ij,ij->j", A, A) for _, A in scaled_rows()])
+        if self.d <= rows:
+            # Added up by blocks: touching much new memory would take longer than the products.
+            H = np.zeros((self.d, self.d), dtype)
+            for at in range(0, rows, self.block):
+                A = scaled(slice(at, at + self.block), slice(0, self.d))
+                H += A.T @ A
+            seen = H.diagonal().copy()
+        else:
+            seen = np.concatenate([np.einsum("ij,ij->j", A, A) for _, A in by_columns()])
         rest = 1 + np.maximum(diagonal - seen, 0) + 100 * np.finfo(dtype).eps * seen
         rest = rest.astype(dtype)
         potrf, potri, potrs = get_lapack_funcs(("potrf", "potri", "potrs"), dtype=dtype)
         if self.d <= rows:
-            ((_, A),) = scaled_rows()
             (symv,) = get_blas_funcs(("symv",), dtype=dtype)
-            H = A.T @ A
             H.flat[:: self.d + 1] += rest
             L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
             inverse, _ = potri(L, lower=True, overwrite_c=True)
@@ -454,15 +464,15 @@ class _Problem:
                 return symv(1, inverse, r.astype(dtype), lower=True)
 
         else:  # the same by the Woodbury identity, in the space of the rows
-            H = sum((A / rest[columns]) @ A.T for columns, A in scaled_rows())
+            H = sum((A / rest[columns]) @ A.T for columns, A in by_columns())
             H.flat[:: rows + 1] += 1
             L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
 
             def solve(r):
                 x = r / rest
-                y = sum(A @ x[columns] for columns, A in scaled_rows())
+                y = sum(A @ x[columns] for columns, A in by_columns())
                 y, _ = potrs(L, y, lower=True)
-                for columns, A in scaled_rows():
+                for columns, A in by_columns():
                     x[columns] -= (y @ A) / rest[columns]
                 return x
 
