@@ -1,6 +1,7 @@
 """The frame of every script: its log, its progress, and errors that are sentences."""
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -54,6 +55,9 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
             options.log,
         )
         sys.exit(1)
+    finally:
+        # Python looks for garbage once more when it ends: a second, after MLflow was imported.
+        gc.freeze()
 
 
 def _set_up(log_file: Path | None) -> None:
