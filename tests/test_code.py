@@ -26,6 +26,7 @@ SCRIPTS = TOP / "workflow/scripts"
                 "files",
                 "fingerprint",
                 "idx",
+                "imports",
                 "model",
                 "newton",
                 "reporting",
@@ -33,10 +34,10 @@ SCRIPTS = TOP / "workflow/scripts"
                 "sweep",
             ],
         ),
-        ("evaluate.py", ["command", "files", "model"]),
+        ("evaluate.py", ["command", "files", "imports", "model"]),
         (
             "register.py",
-            ["code", "command", "files", "idx", "model", "provenance", "receipt"],
+            ["code", "command", "files", "idx", "imports", "model", "provenance", "receipt"],
         ),
     ],
 )

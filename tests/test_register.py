@@ -307,8 +307,9 @@ def test_checksums_are_those_that_a_reader_can_compute(tmp_path: Path, options: 
         idx.write(tmp_path / "file.gz", np.load(options.data_folder / f"{name}.npy"))
         payloads += gzip.decompress((tmp_path / "file.gz").read_bytes())
     scripts = TOP / "workflow/scripts"
-    modules = "__init__", "code", "command", "files", "fingerprint", "idx", "model", "newton"
-    library = [scripts / f"lib/{name}.py" for name in (*modules, "reporting", "solvers", "sweep")]
+    modules = "__init__", "code", "command", "files", "fingerprint", "idx", "imports", "model"
+    modules += "newton", "reporting", "solvers", "sweep"
+    library = [scripts / f"lib/{name}.py" for name in modules]
     code = b"".join(path.read_bytes() for path in (SCRIPT, *library))
     assert sha256 == {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),

@@ -49,6 +49,7 @@ USERS = {
     "scripts/lib/files.py": sorted(EVERY),
     "scripts/lib/fingerprint.py": ["train"],
     "scripts/lib/idx.py": ["download", "parse", "register", "train"],
+    "scripts/lib/imports.py": ["evaluate", "register", "train"],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
     "scripts/lib/newton.py": ["train"],
     "scripts/lib/provenance.py": ["register", "train"],

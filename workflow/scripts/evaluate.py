@@ -5,11 +5,14 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from lib.command import log, run
 from lib.files import write_json
+from lib.imports import quick_imports
 from lib.model import predict, regularization_rate
+
+with quick_imports(without="pandas"):
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int) -> dict:

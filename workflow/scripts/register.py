@@ -10,22 +10,25 @@ os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING
 # A quarter of a minute; MLflow's own 7 retries are four minutes without a word.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
-# Before MLflow: when imported it looks through all modules, of which MLflow brings thousands.
-import skops.io  # noqa: F401
-
-# isort: split
 import joblib
-import mlflow
 import numpy as np
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import DatabaseError
 
 from lib.command import UserError, log, run
 from lib.files import write_json
+from lib.imports import quick_imports
 from lib.model import features
 from lib.provenance import load_sets, pinned, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
+
+with quick_imports():
+    # Before MLflow: when imported it looks through all modules, of which MLflow brings thousands.
+    import skops.io  # noqa: F401
+
+    # isort: split
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import DatabaseError
 
 
 def find_version(name: str, model_sha256: str) -> ModelVersion | None:
