@@ -1,6 +1,7 @@
 # Checks the configuration, and says how a rule calls its script.
 
 import fcntl
+import gc
 import shlex
 import shutil
 import sys
@@ -18,6 +19,9 @@ from lib.configuration import ConfigurationError, checked, load
 # Snakemake imports pandas, a quarter of its start-up, to look for data frames among the params,
 # where there are none. A workflow that uses pandas itself has to delete this line.
 sys.modules.setdefault("pandas", None)
+
+# What was imported stays to the end: Python need not look for garbage in it.
+gc.freeze()
 
 # ---- Configuration -------------------------------------------------------------------------
 
