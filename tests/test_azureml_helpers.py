@@ -15,7 +15,7 @@ from backends import choice, deadline, failures, frame, records, settings
 from checkout import TOP
 from lib import fingerprint
 from lib.command import UserError
-from lib.provenance import pinned
+from lib.pins import pinned
 
 ACCOUNT = {"subscription_id": "s", "resource_group": "g", "name": "w", "location": "here"}
 SECRETS = {

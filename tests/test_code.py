@@ -37,7 +37,17 @@ SCRIPTS = TOP / "workflow/scripts"
         ("evaluate.py", ["command", "files", "imports", "model"]),
         (
             "register.py",
-            ["code", "command", "files", "idx", "imports", "model", "provenance", "receipt"],
+            [
+                "code",
+                "command",
+                "files",
+                "idx",
+                "imports",
+                "model",
+                "pins",
+                "provenance",
+                "receipt",
+            ],
         ),
     ],
 )

@@ -22,7 +22,7 @@ from lib import idx
 from lib.command import UserError
 from lib.files import write_json
 from lib.model import features
-from lib.provenance import pinned
+from lib.pins import pinned
 from samples import labelled_images
 
 KEYS = [

@@ -52,6 +52,7 @@ USERS = {
     "scripts/lib/imports.py": ["evaluate", "register", "train"],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
     "scripts/lib/newton.py": ["train"],
+    "scripts/lib/pins.py": ["register", "train"],
     "scripts/lib/provenance.py": ["register", "train"],
     "scripts/lib/receipt.py": ["register"],
     "scripts/lib/reporting.py": ["train"],

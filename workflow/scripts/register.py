@@ -17,7 +17,8 @@ from lib.command import UserError, log, run
 from lib.files import write_json
 from lib.imports import quick_imports
 from lib.model import features
-from lib.provenance import load_sets, pinned, provenance
+from lib.pins import pinned
+from lib.provenance import load_sets, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
 
 with quick_imports():

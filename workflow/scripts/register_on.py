@@ -14,7 +14,6 @@ from backends.frame import run_in_cloud
 from backends.settings import compute_settings
 from lib.command import UserError
 from lib.files import write_json
-from lib.provenance import load_sets, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
 
 LOCAL = Path(__file__).with_name("register.py")
@@ -36,6 +35,7 @@ def register_there(options: argparse.Namespace, training: dict) -> dict:
     settings = json.loads(options.azureml)
     from backends.azureml import AzureML
     from backends.sdk_v1.workspace import open_configured, uri
+    from lib.provenance import load_sets, provenance
 
     sha256 = provenance(options.model, load_sets(options.data_folder), options.training_script)
     if sha256["model"] != training["model_sha256"]:

@@ -16,11 +16,11 @@ from backends.choice import Choice, choose
 from backends.failures import CONNECTION, PERMISSION, CloudError
 from backends.frame import run_in_cloud
 from backends.settings import compute_settings
-from lib import code, idx
+from lib import code
 from lib.command import log
 from lib.files import write_json
 from lib.fingerprint import fingerprint
-from lib.provenance import load_sets, pinned
+from lib.pins import pinned, pinned_python
 
 
 def main(options: argparse.Namespace) -> None:
@@ -41,9 +41,13 @@ def main(options: argparse.Namespace) -> None:
 
 def describe(options: argparse.Namespace) -> Job:
     """Return what is to be trained, with its fingerprint."""
+    # They import NumPy, which training here has no use for in this process.
+    from lib import idx
+    from lib.provenance import load_sets
+
     data_sha256 = idx.payload_sha256(*load_sets(options.data_folder))
     files, folder = code.files(options.script), options.script.parent
-    pins = {"python": environment_python(options.environment)} | pinned(options.environment)
+    pins = {"python": pinned_python(options.environment)} | pinned(options.environment)
     mark = fingerprint(data_sha256, files, folder, options.arguments, pins)
     return Job(
         script=options.script,
@@ -84,7 +88,7 @@ def train_there(backend, job: Job, options: argparse.Namespace, chosen: Choice) 
     run_id = backend.submit(job)
     backend.wait(run_id)
     collected = backend.collect(run_id, options.output)
-    versions = {"python": environment_python(options.environment)} | pinned(options.environment)
+    versions = {"python": pinned_python(options.environment)} | pinned(options.environment)
     record(options, chosen, versions, collected, job.fingerprint)
 
 
@@ -128,12 +132,6 @@ def installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def environment_python(environment: Path) -> str:
-    """Return the version of Python in a conda environment file."""
-    line = next(text for text in environment.read_text().splitlines() if "- python=" in text)
-    return line.split("=")[1]
 
 
 if __name__ == "__main__":

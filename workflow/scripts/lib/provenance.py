@@ -1,7 +1,6 @@
-"""What a model was made from: checksums of model, data and code, and the pinned packages."""
+"""What a model was made from: checksums of model, data and code."""
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +27,3 @@ def provenance(model: Path, arrays: list[np.ndarray], training_script: Path) -> 
         "data": idx.payload_sha256(*arrays),
         "code": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
     }
-
-
-def pinned(environment: Path) -> dict[str, str]:
-    """Return the pinned versions in a conda environment file's pip section, by package."""
-    text = environment.read_text(encoding="utf-8")
-    return dict(re.findall(r"^ +- ([\w.\[\]-]+)==(\S+)$", text, re.MULTILINE))
