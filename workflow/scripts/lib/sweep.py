@@ -15,8 +15,8 @@ from lib.files import write_json
 from lib.model import predict
 from lib.solvers import SOLVERS, fit_newton
 
-NEAR = 100  # within this factor of rate 1 the rough fit there saves half of the time
-ROUGH, FINE = 1e-3, 1e-5  # how far gradients sink there, and for a score: as far as by liblinear
+NEAR = 100  # within this factor of rate 1 the rough fit there is the better start
+ROUGH, FINE = 1e-3, 1e-5  # relative gradients: of that fit, and of a scored one, as by liblinear
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
