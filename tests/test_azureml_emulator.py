@@ -751,10 +751,10 @@ def exchange(connection, method: str, path: str, body=None, headers=None, **opti
 
 def test_unknown_hosts_are_refused_and_logged(emulator):
     with tunnel(emulator, "example.com") as connection:
-        assert exchange(connection, "GET", "/secret?sig=abc")[0] == 502
+        assert exchange(connection, "GET", "/secret?sig=confidential")[0] == 502
     (line,) = emulator.unknown()
     assert (line["host"], line["path"], line["status"]) == ("example.com", "/secret", 502)
-    assert "abc" not in (emulator.folder / "requests.jsonl").read_text()
+    assert "confidential" not in (emulator.folder / "requests.jsonl").read_text()
 
 
 def test_plain_requests_to_other_hosts_are_refused(emulator):
