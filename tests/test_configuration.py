@@ -13,7 +13,7 @@ DATASETS = load(SCHEMAS / "datasets.schema.yaml")
 DEFAULTS = {
     "dataset": "mnist",
     "backend": "auto",
-    "regularization": [0.1, 0.5, 0.8, 2, 10],
+    "regularization": [0.1, 0.5, 2, 10],
     "validation_fraction": 0.16667,
     "solver": "newton",
     "seed": 42,

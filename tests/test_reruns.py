@@ -145,7 +145,7 @@ def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
         ),
         ({"dataset": "mnist"}, EVERY),
         ({"seed": 42, "validation_fraction": 0.16667}, {}),
-        ({"regularization": [10, 0.8, 0.50, 2.0, "1e-1"]}, {}),
+        ({"regularization": [10, 0.50, 2.0, "1e-1"]}, {}),
     ],
 )
 def test_a_changed_key_runs_the_rules_that_depend_on_it(digits_run: Checkout, changed, rules):

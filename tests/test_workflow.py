@@ -28,7 +28,6 @@ RESULTS = [
     "preview.png",
     "candidates/0.1.json",
     "candidates/0.5.json",
-    "candidates/0.8.json",
     "candidates/2.json",
     "candidates/10.json",
     "sweep.json",
