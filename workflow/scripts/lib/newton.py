@@ -422,17 +422,18 @@ class _Problem:
             # Every row's chance is its weight; evenly spaced draws vary the least.
             total = np.cumsum(weight)
             drawn = np.searchsorted(total, (np.arange(rows) + 0.5) / rows * total[-1])
-            root = np.full(rows, np.sqrt(total[-1] / rows))
+            drawn, times = np.unique(drawn, return_counts=True)
+            root = np.sqrt(times * (total[-1] / rows))
+            rows = len(drawn)
         # The Woodbury identity subtracts numbers that nearly cancel.
         dtype = self.dtype if self.d <= rows else np.dtype(float)
 
-        def scaled(some, columns):
-            """Return some rows of A, and of them some columns."""
-            pixels = self.X[drawn[some], columns]
-            A = np.ones((len(pixels), columns.stop - columns.start), dtype)
+        def scaled(pixels, root, unit):
+            """Return part of A; where it has a column more than the pixels, that is the 1."""
+            A = np.ones((len(pixels), len(unit)), dtype)
             A[:, : pixels.shape[1]] = pixels
-            A *= root[some, None].astype(dtype)
-            A *= self.unit[columns].astype(dtype)
+            A *= root[:, None].astype(dtype)
+            A *= unit.astype(dtype)
             return A
 
         def by_columns():
@@ -440,28 +441,35 @@ class _Problem:
             width = SAMPLE_VALUES // rows
             for at in range(0, self.d, width):
                 columns = slice(at, min(at + width, self.d))
-                yield columns, scaled(slice(None), columns)
+                yield columns, scaled(self.X[drawn, columns], root, self.unit[columns])
 
+        seen = np.zeros(self.d, dtype)
         if self.d <= rows:
+            # What is 0 in all these rows, as pixels at the border are, has its diagonal alone.
+            lit = np.append(self.X[drawn].any(axis=0), True)
             # Added up by blocks: touching much new memory would take longer than the products.
-            H = np.zeros((self.d, self.d), dtype)
+            H = np.zeros((lit.sum(), lit.sum()), dtype)
             for at in range(0, rows, self.block):
-                A = scaled(slice(at, at + self.block), slice(0, self.d))
+                some = slice(at, at + self.block)
+                A = scaled(self.X[drawn[some]][:, lit[:-1]], root[some], self.unit[lit])
                 H += A.T @ A
-            seen = H.diagonal().copy()
+            seen[lit] = H.diagonal()
         else:
-            seen = np.concatenate([np.einsum("ij,ij->j", A, A) for _, A in by_columns()])
+            for columns, A in by_columns():
+                seen[columns] = np.einsum("ij,ij->j", A, A)
         rest = 1 + np.maximum(diagonal - seen, 0) + 100 * np.finfo(dtype).eps * seen
         rest = rest.astype(dtype)
         potrf, potri, potrs = get_lapack_funcs(("potrf", "potri", "potrs"), dtype=dtype)
         if self.d <= rows:
             (symv,) = get_blas_funcs(("symv",), dtype=dtype)
-            H.flat[:: self.d + 1] += rest
+            H.flat[:: len(H) + 1] += rest[lit]
             L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
             inverse, _ = potri(L, lower=True, overwrite_c=True)
 
             def solve(r):
-                return symv(1, inverse, r.astype(dtype), lower=True)
+                x = r.astype(dtype) / rest
+                x[lit] = symv(1, inverse, r[lit].astype(dtype), lower=True)
+                return x
 
         else:  # the same by the Woodbury identity, in the space of the rows
             H = sum((A / rest[columns]) @ A.T for columns, A in by_columns())
