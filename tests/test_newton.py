@@ -124,16 +124,14 @@ def test_a_neighbours_solution_saves_steps(digits):
 
 
 @pytest.mark.parametrize("C", [100, 1000])
-def test_weak_regularization_starts_near_the_minimum(C):
-    """There are enough rows for a first guess, and C is above WEAK: the path leads to the start."""
+def test_weak_regularization_starts_from_the_rough_solution_of_a_stronger_one(C):
     X, y = images(n=4000, side=7, classes=4)
     random = np.random.default_rng(1)
     y = np.where(random.random(4000) < 0.1, random.integers(0, 4, 4000), y)  # not separable
     seen = []
     how = {"C": C, "scale": 1 / 255, "threads": 1}
     model = NewtonOneVsRest(**how, callback=lambda *a: seen.append(a)).fit(X, y)
-    assert seen[0][2] < 0.01  # the gradient before the first step, relative to that at zero
-    assert model.n_iter_ <= 4
+    assert seen[0][2] < 0.1  # the gradient before the first step, relative to that at zero
 
     f, gradient = objectives(model.to_sklearn(), X / 255, y, C)
     assert gradient.max() < 1.1e-6
@@ -216,18 +214,21 @@ def test_it_converges_on_awkward_data(data, C):
 
 
 @pytest.mark.parametrize("side", [8, 20])  # fewer pixels than rows, and more
-def test_a_preconditioner_of_all_rows_inverts_the_hessian(side, monkeypatch):
+def test_a_sample_of_all_rows_has_the_whole_hessian(side, monkeypatch):
     monkeypatch.setattr(newton, "SAMPLE_VALUES", 30_000)  # several slices of columns
     X, y = images(n=300, side=side, classes=3)
     random, k = np.random.default_rng(0), np.arange(3)
     W, R = random.standard_normal((2, 3, side * side + 1))
     with ThreadPoolExecutor(2) as pool:
         problem = newton._Problem(X, y, k, 1.0, 1 / 255, np.float64, pool)
-        problem.evaluate(W, k)
-        solvers = problem.preconditioners(k, len(X))
-        H_R = problem.hessian_product(R, k)
-    solved = [solvers[i](H_R[i]) for i in k]
-    np.testing.assert_allclose(solved, R, atol=1e-8)
+        problem.margins = np.zeros((3, len(X)))
+        problem.set_margins(problem.margins, W, k)
+        solvers = problem.newton_solvers(k, len(X))
+    X = np.column_stack([X / 255, np.ones(len(X))])
+    for i in k:
+        p = 1 / (1 + np.exp(-X @ W[i]))
+        H = np.eye(X.shape[1]) + (X * (p * (1 - p))[:, np.newaxis]).T @ X
+        np.testing.assert_allclose(solvers[i](H @ R[i]), R[i], atol=1e-8)
 
 
 def test_it_converges_when_few_rows_are_drawn_of_many_pixels(monkeypatch):

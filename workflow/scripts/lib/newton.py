@@ -10,36 +10,32 @@ has one minimum; whatever finds it finds the same model. Here it is found by New
 
 * All classes share X, so one pass over X serves them all. A pass widens a small block of rows to
   floating point, multiplies it while it is in the cache, and forgets it.
-* A Newton step solves H s = -g by preconditioned conjugate gradients, one pass an iteration, only
-  as precisely as the step deserves [1]_.
-* The preconditioner is the Hessian of a few thousand rows, drawn in proportion to their weight in
-  the whole one [2]_, with the diagonal of the whole one.
-* A line search makes every step descend, so it converges from any start. Without a start given, the
-  solution of a tenth of the rows is one; where regularization is weak, a step for each of a few
-  stronger ones leads on from there. It never depends on what was fitted before.
+* The Hessian is that of a few thousand rows, drawn in proportion to their weight in the whole one
+  [1]_, with the diagonal of the whole one. It is made anew when it has grown old.
+* Steps are made conjugate [2]_, which makes up for what so few rows do not tell.
+* A step goes as far as f_k sinks, so it converges from any start. w.x_i changes in proportion to
+  the step's length: to find that takes no pass, and the whole step takes two halves of one.
+* Without a start given, the rough solution on a tenth of the rows is one.
 * Rows are summed in fixed blocks and the blocks in a fixed order, with one BLAS thread each. The
   result is the same to the last bit for any number of threads.
 
 References
 ----------
-.. [1] C.-J. Lin, R. C. Weng, S. S. Keerthi, "Trust region Newton method for large-scale logistic
-   regression", JMLR 9 (2008) 627-650.
-.. [2] P. Xu, J. Yang, F. Roosta-Khorasani, C. Re, M. W. Mahoney, "Sub-sampled Newton methods with
+.. [1] P. Xu, J. Yang, F. Roosta-Khorasani, C. Re, M. W. Mahoney, "Sub-sampled Newton methods with
    non-uniform sampling", NeurIPS 29 (2016).
-.. [3] W. W. Hager, H. Zhang, "A new conjugate gradient method with guaranteed descent and an
-   efficient line search", SIAM J. Optim. 16 (2005) 170-192.
+.. [2] W. W. Hager, H. Zhang, "A survey of nonlinear conjugate gradient methods", Pacific J. Optim.
+   2 (2006) 35-58.
 """
 
 import os
+import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from math import ceil, log
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.linalg import get_lapack_funcs
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -52,15 +48,17 @@ from threadpoolctl import threadpool_limits
 from lib.model import assembled
 
 # Sizes decide speed and memory, and the last bits of the result; so none depends on the computer.
-BLOCK_BYTES = 2_400_000  # widened rows that stay in a core's cache
+BLOCK_BYTES = 1_600_000  # widened rows that stay in a core's cache
 BLOCK_ROWS = 64  # in a block at least, however wide they are
+TILE_PRODUCTS = 1_000_000  # of matrices no larger OpenBLAS makes no copy before it multiplies
+PIECE_ROWS = 4096  # of which a thread holds a few numbers for each class
 SLABS = 16  # pieces of work that threads share in one pass
 GROUP = 16  # classes fitted together: bounds what is held for each row and class
-SAMPLE_ROWS = 1000  # rows drawn for a preconditioner: at least these, if there are so many,
+SAMPLE_ROWS = 1000  # rows drawn for a Hessian: at least these, if there are so many,
 SAMPLE_VALUES = 2**24  # and no more values than these, unless those rows hold more
-CG_ITERATIONS = 200
-WEAK = 10  # a C from which the start is the path of solutions, followed in steps of
-STRIDE = 3  # at most this factor
+RENEWAL = 0.25  # how much of a Hessian's operations the passes do before there is another
+FLAT = 0.05  # a step ends where the slope is at most this part of that at its start
+STRONG = 1.0  # the largest C of the rough solution: where C is larger, that is farther away
 
 
 class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
@@ -76,16 +74,16 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
     tol : float, default=1e-6
         Class k is done when |grad f_k| <= tol |grad f_k(0)|. Bytes are multiplied in single
         precision down to a tol of 1e-7, in double precision below it and for any other X.
-    max_iter : int, default=200
-        Newton steps after which to stop with a ConvergenceWarning.
+    max_iter : int, default=1000
+        Steps after which to stop with a ConvergenceWarning.
     threads : int or None, default=None
         Threads, of which at most 16 are of use; None is one for each core this process may use.
     random_state : int, RandomState or None, default=0
         Draws the rows of the first solution; is handed on to the LogisticRegression.
     callback : callable or None, default=None
         Called as ``callback(step, objective, gradient, seconds)`` at the start and after every
-        Newton step: the sum of the f_k, the largest |grad f_k| / |grad f_k(0)| of those begun, the
-        seconds since fit began. What it raises stops the fit.
+        step: the sum of the f_k, the largest |grad f_k| / |grad f_k(0)| of those begun, the seconds
+        since fit began. What it raises stops the fit.
 
     Attributes
     ----------
@@ -97,13 +95,13 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
     gradient_ : ndarray of shape (n_classes,) or (1,)
         |grad f_k| / |grad f_k(0)| at the solution.
     n_iter_ : int
-        Newton steps on all rows, of the class that took the most.
+        Steps on all rows, of the class that took the most.
     n_features_in_ : int
 
     Notes
     -----
     It converges on any finite data, but slowly where regularization is weak (C of 100 and more) and
-    images have far more pixels than the preconditioner's rows (256 x 256, thousands of them).
+    images have far more pixels than the Hessian's rows (256 x 256, thousands of them).
 
     Single precision resolves gradients to about 1e-8 of the start. Across computers, whose BLAS may
     sum in another order, expect objectives to agree to 1e-6, as tol has it, not bits.
@@ -123,7 +121,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         *,
         scale=1.0,
         tol=1e-6,
-        max_iter=200,
+        max_iter=1000,
         threads=None,
         random_state=0,
         callback=None,
@@ -260,255 +258,307 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
 class _Problem:
     """The objectives f_k of one group of classes on one set of rows.
 
-    In shapes, k stands for classes, d for features and the constant 1, b for the rows of a block.
+    In shapes, k stands for classes, n for rows, d for features and the constant 1.
     """
 
     def __init__(self, X, codes, targets, C, scale, dtype, pool):
-        self.X, self.codes, self.targets, self.C, self.scale = X, codes, targets, C, scale
-        self.dtype, self.pool = np.dtype(dtype), pool
+        self.X, self.codes, self.targets, self.C = X, codes, targets, C
+        self.dtype, self.pool, self.local = np.dtype(dtype), pool, threading.local()
         self.n, features = X.shape
         self.d = features + 1
         self.unit = np.append(np.full(features, scale, float), 1.0)
-        self.block = max(BLOCK_ROWS, BLOCK_BYTES // (self.dtype.itemsize * self.d))
-        # p (1 - p) of each row and class, times C: what a row adds to the Hessian
-        self.curvature = np.zeros((self.n, len(targets)), self.dtype)
+        # A block of rows is widened at once, multiplied tile by tile; a piece has several blocks.
+        rows = max(BLOCK_ROWS, BLOCK_BYTES // (self.dtype.itemsize * self.d))
+        tile = TILE_PRODUCTS // (self.d * len(targets)) // 8 * 8
+        self.tile = tile if BLOCK_ROWS <= tile <= rows else rows
+        self.block = rows // self.tile * self.tile
+        blocks = -(-self.n // (SLABS * self.block))
+        self.piece = min(blocks, max(1, PIECE_ROWS // self.block)) * self.block
+        self.slab = -(-blocks * self.block // self.piece) * self.piece
 
     def solve(self, W, tol, max_iter, random, report=lambda objective, gradient: None):
         """Minimise from W of shape (k, d), or from a start of its own if W is None.
 
         Returns the minimum's place, of shape (k, d), and the number of steps.
         """
-        k = np.arange(len(self.targets))
-        zero = np.zeros((len(k), self.d))
-        f_zero, g_zero = self.evaluate(zero, k)
-        size = np.maximum(_norm(g_zero), np.finfo(float).tiny)
         W = self.first_guess(random) if W is None else W.copy()
+        k = np.arange(len(self.targets))
+        # y_ik w.x_i at W, and what a step of length 1 adds to it.
+        self.margins = np.zeros((len(k), self.n), self.dtype)
+        self.change = np.zeros_like(self.margins)
+        f_zero, g_zero = self.objective(np.zeros_like(W), k)
+        size = np.maximum(_norm(g_zero), np.finfo(float).tiny)
         # f(W) >= |W|^2 / 2, so such a start is worse than zero, and might overflow.
         W[np.abs(W).max(axis=1) > np.sqrt(2 * f_zero)] = 0
-        f, g = self.evaluate(W, k) if W.any() else (f_zero, g_zero)
-        worse = k[f > f_zero]
-        if len(worse):
-            W[worse] = 0
-            f[worse], g[worse] = self.evaluate(W[worse], worse)
+        f, g = self.evaluate(W, k)
+        worse = f > f_zero
+        W[worse], self.margins[worse], f[worse], g[worse] = 0, 0, f_zero[worse], g_zero[worse]
 
-        solvers, spent = None, 0
+        S, g_last, rounded = np.zeros_like(W), g.copy(), False
+        solvers, passes = None, 0
         rows = max(32 * self.n // self.d, min(2 * self.d, 4000), SAMPLE_ROWS)
         for step in range(max_iter + 1):
+            if rounded and (_norm(g) <= tol * size).all():
+                # Margins to which many steps were added are rounded: W has the last word.
+                (f, g), rounded = self.evaluate(W, k), False
             gradient = _norm(g) / size
             report(f, gradient)
             live = k[gradient > tol]
             if step == max_iter or not len(live):
                 break
-            # Anew when the passes since would have paid for it: in operations a class, 4 n d a pass
-            # against rows * d * min(rows, d), of which a core does more a second.
+            # In operations a class: 4 n d in a pass, rows * d * min(rows, d) in a Hessian.
             rows = min(rows, self.n, max(SAMPLE_VALUES // self.d, SAMPLE_ROWS))
-            if solvers is None or spent > 0.7 * rows * min(rows, self.d) / (4 * self.n):
-                solvers = self.preconditioners(live, rows)
-                rows, spent = 2 * rows, 0
-            precision = np.clip(np.sqrt(gradient[live]), 0.5 * tol / gradient[live], 0.3)
-            S, iterations = self.direction(g[live], live, solvers, precision)
-            spent += iterations
-            if not self.line_search(W, f, g, S, live):
-                break
+            if solvers is None or passes > RENEWAL * rows * min(rows, self.d) / (4 * self.n):
+                solvers = self.newton_solvers(live, rows)
+                rows, passes = 2 * rows, 0
+            S[live] = self.direction(g[live], g_last[live], S[live], [solvers[i] for i in live])
+            t = self.line_search(W[live], g[live], S[live], live)
+            W[live] += t * S[live]
+            g_last[live] = g[live]
+            f[live], g[live] = self.objective(W[live], live, t)
+            passes, rounded = passes + 1, True
         return W, step
 
     def first_guess(self, random):
-        """Return the rough solution on a tenth of the rows, or zero if they are too few.
-
-        Where C is large, that is far away: then go on from it by a step for each of some smaller C.
-        """
-        if self.C > WEAK:
-            W, stronger = None, copy(self)
-            for power in range(ceil(log(self.C / WEAK, STRIDE)), 0, -1):
-                stronger.C = self.C / STRIDE**power
-                W, _ = stronger.solve(W, 1e-6, 1, random)
-            return W
+        """Return the rough solution on a tenth of the rows, or zero if they are too few."""
         tenth = self.n // 10
         if tenth < 4 * self.d:
             return np.zeros((len(self.targets), self.d))
         rows = np.sort(random.choice(self.n, tenth, replace=False))
-        # C stays: the stronger regularization offsets that fewer rows are fitted too closely.
+        # Not 10 C: the stronger regularization offsets that fewer rows are fitted too closely.
+        C, scale = min(self.C, STRONG), self.unit[0]
         X, codes = self.X[rows], self.codes[rows]
-        part = _Problem(X, codes, self.targets, self.C, self.scale, self.dtype, self.pool)
+        part = _Problem(X, codes, self.targets, C, scale, self.dtype, self.pool)
         return part.solve(None, 1e-2, 20, random)[0]
 
-    def direction(self, g, live, solvers, precision):
-        """Solve H s = -g for the live classes by conjugate gradients; also count iterations."""
-        S, R, P = np.zeros_like(g), -g, np.zeros_like(g)
-        rho = np.ones(len(live))
-        goal = precision * _norm(g)
-        on = np.arange(len(live))
-        iterations = 0
-        while len(on) and iterations < CG_ITERATIONS:
-            iterations += 1
-            jobs = [solvers[i] for i in live[on]]
-            Z = np.array(list(self.pool.map(lambda solve, r: solve(r), jobs, R[on])), float)
-            new = (R[on] * Z).sum(axis=1)
-            P[on] = Z + (new / rho[on])[:, None] * P[on]
-            rho[on] = new
-            HP = self.hessian_product(P[on], live[on])
-            alpha = (new / (P[on] * HP).sum(axis=1))[:, None]
-            S[on] += alpha * P[on]
-            R[on] -= alpha * HP
-            on = on[_norm(R[on]) > goal[on]]
-        return S, iterations
+    def direction(self, g, g_last, S_last, solvers):
+        """Return a Newton step for each class, made conjugate to its last one: (k, d)."""
+        S = -np.array(list(self.pool.map(lambda solve, r: solve(r), solvers, g)), float)
+        turn = g - g_last
+        rise, curvature = (S * turn).sum(axis=1), (S_last * turn).sum(axis=1)
+        # Hestenes and Stiefel's factor; 0 at first, when there is no last step.
+        factor = np.divide(-rise, curvature, out=np.zeros(len(g)), where=curvature > 0)
+        conjugate = S + np.maximum(factor, 0)[:, None] * S_last
+        sinks = (conjugate * g).sum(axis=1) < 0
+        return np.where(sinks[:, None], conjugate, S)
 
-    def line_search(self, W, f, g, S, live):
-        """Move live classes along S, in place, as far as f descends; return whether any moved."""
-        slope = (g[live] * S).sum(axis=1)
-        t = np.ones(len(live))
-        left = np.arange(len(live))
+    def line_search(self, W, g, S, classes):
+        """Return how far along S, of shape (k, d), the f_k are about least, of shape (k, 1).
+
+        By Newton's method on the slope, which only grows along S, and between known bounds.
+        """
+        self.set_margins(self.change, S, classes)
+        start, along, square = ((A * S).sum(axis=1) for A in (g, W, S))
+        t, low, high = np.ones(len(S)), np.zeros(len(S)), np.full(len(S), np.inf)
+        left = np.arange(len(S))
         for _ in range(30):
-            k = live[left]
-            trial = W[k] + t[left, None] * S[left]
-            f_new, g_new = self.evaluate(trial, k)
-            slope_new = (g_new * S[left]).sum(axis=1)
-            # Below f's rounding errors its slope still tells how far to go [3].
-            rounding = 10 * np.finfo(self.dtype).eps * f[k]
-            good = (f_new <= f[k] + 1e-4 * t[left] * slope[left]) | (
-                (f_new <= f[k] + rounding) & (slope_new <= -0.8 * slope[left])
-            )
-            W[k[good]], f[k[good]], g[k[good]] = trial[good], f_new[good], g_new[good]
-            left, slope_new = left[~good], slope_new[~good]
-            t[left] *= np.clip(slope[left] / (slope[left] - slope_new), 0.1, 0.5)
+            k, length = classes[left], t[left, None].astype(self.dtype)
+
+            def visit(at, k=k, length=length):
+                change = self.change[k, at]
+                pulled = change * _pull(self.margins[k, at] + length * change)
+                return np.array([-pulled.sum(axis=1), (pulled * (change - pulled)).sum(axis=1)])
+
+            slope, curvature = self.C * self.sum_rows(visit)
+            slope += along[left] + t[left] * square[left]
+            step = -slope / (curvature + square[left])
+            low[left] = np.where(slope < 0, t[left], low[left])
+            high[left] = np.where(slope < 0, high[left], t[left])
+            steep = np.abs(slope) > FLAT * np.abs(start[left])
+            left, guess = left[steep], (t[left] + step)[steep]
             if not len(left):
                 break
-        return len(left) < len(live)
+            middle = np.where(np.isinf(high[left]), 2 * t[left], (low[left] + high[left]) / 2)
+            inside = (low[left] < guess) & (guess < high[left])
+            t[left] = np.where(inside, guess, middle)
+        return t[:, None]
 
     def evaluate(self, W, classes):
-        """Return f (k,) and its gradient (k, d) at W (k, d); keep the curvature there."""
-        V = (W * self.unit).T.astype(self.dtype)
-        targets = self.targets[classes]
+        """Return f (k,) and its gradient (k, d) at W (k, d), its margins made anew."""
+        self.set_margins(self.margins, W, classes)
+        return self.objective(W, classes)
 
-        def visit(at, B):
-            sign = np.where(self.codes[at, None] == targets, -1, 1).astype(self.dtype)
-            Z = sign * (B @ V)
-            E = np.exp(-np.abs(Z))
-            loss = (np.maximum(Z, 0) + np.log1p(E)).sum(axis=0, dtype=float)
-            Q = 1 / (1 + E)
-            self.curvature[at, classes] = E * Q * Q * self.C
-            gradient = _turned(sign * np.where(Z > 0, Q, E * Q)) @ B
-            return np.column_stack([gradient, loss])
+    def objective(self, W, classes, t=0):
+        """Return f (k,) and its gradient (k, d) at W (k, d), which is t (k, 1) of the change on."""
+        t = np.asarray(t, self.dtype)
 
-        sums = self.sum_blocks(visit)
-        gradient, loss = sums[:, :-1], sums[:, -1]
-        return (W * W).sum(axis=1) / 2 + self.C * loss, W + self.C * self.unit * gradient
+        def visit(at):
+            M = self.margins[classes, at]
+            M += t * self.change[classes, at]
+            self.margins[classes, at] = M
+            loss = np.log1p(np.exp(-np.abs(M))) - np.minimum(M, 0)
+            pulled = self.product(self.signs(at, classes) * _pull(M), at)
+            return np.column_stack([pulled, loss.sum(axis=1)])
 
-    def hessian_product(self, P, classes):
-        """Return H_k p_k for each row p_k of P, both of shape (k, d)."""
-        V = (P * self.unit).T.astype(self.dtype)
+        sums = self.C * self.sum_rows(visit)
+        return (W * W).sum(axis=1) / 2 + sums[:, -1], W - self.unit * sums[:, :-1]
 
-        def visit(at, B):
-            return _turned(self.curvature[at, classes] * (B @ V)) @ B
+    def set_margins(self, margins, W, classes):
+        """Set margins (k, n) of the classes to y_ik w.x_i, for W of shape (k, d)."""
+        V = (W * self.unit).astype(self.dtype)
 
-        return P + self.unit * self.sum_blocks(visit)
+        def visit(at):
+            M = np.empty((len(V), at.stop - at.start), self.dtype)
+            for here, tiles in self.blocks(at):
+                Z = V @ tiles.transpose(0, 2, 1)
+                M[:, here] = Z.transpose(1, 0, 2).reshape(len(V), -1)
+            margins[classes, at] = self.signs(at, classes) * M
+            return 0
 
-    def preconditioners(self, classes, rows):
+        self.sum_rows(visit)
+
+    def newton_solvers(self, classes, rows):
         """Return a dict from class to a function that nearly solves H x = r, from `rows` rows."""
 
-        def visit(at, B):
-            return _turned(self.curvature[at, classes]) @ (B * B)
+        def visit(at):
+            return self.product(_curvature(self.margins[classes, at]), at, power=2)
 
-        diagonals = self.unit**2 * self.sum_blocks(visit)
-        made = self.pool.map(lambda *a: self.preconditioner(*a, rows), classes, diagonals)
+        def solver(k, diagonal):
+            drawn, root = self.draw(k, rows)
+            make = self.solver_by_features if self.d <= len(drawn) else self.solver_by_rows
+            return make(drawn, root, diagonal)
+
+        diagonals = self.C * self.unit**2 * self.sum_rows(visit)
+        made = self.pool.map(solver, classes, diagonals)
         return dict(zip(classes, made, strict=True))
 
-    def preconditioner(self, k, diagonal, rows):
-        """Return a function that solves (A'A + diag(rest)) x = r, for A of weighted rows of X."""
-        weight = self.curvature[:, k].astype(float)
-        if rows == self.n:
-            drawn, root = np.arange(rows), np.sqrt(weight)
-        else:
-            # Every row's chance is its weight; evenly spaced draws vary the least.
-            total = np.cumsum(weight)
-            drawn = np.searchsorted(total, (np.arange(rows) + 0.5) / rows * total[-1])
-            drawn, times = np.unique(drawn, return_counts=True)
-            root = np.sqrt(times * (total[-1] / rows))
-            rows = len(drawn)
-        # The Woodbury identity subtracts numbers that nearly cancel.
-        dtype = self.dtype if self.d <= rows else np.dtype(float)
+    def draw(self, k, rows):
+        """Return rows that stand for all in class k's Hessian, and the roots of their weights.
 
-        def scaled(pixels, root, unit):
-            """Return part of A; where it has a column more than the pixels, that is the 1."""
-            A = np.ones((len(pixels), len(unit)), dtype)
-            A[:, : pixels.shape[1]] = pixels
-            A *= root[:, None].astype(dtype)
-            A *= unit.astype(dtype)
-            return A
+        The chance of a row is its weight, and of rows that are drawn evenly spaced the sum of the
+        weights varies the least. Those that are drawn twice come once, with twice the weight.
+        """
+        weight = self.C * _curvature(self.margins[k]).astype(float)
+        if rows == self.n:
+            return np.arange(rows), np.sqrt(weight)
+        total = np.cumsum(weight)
+        drawn = np.searchsorted(total, (np.arange(rows) + 0.5) / rows * total[-1])
+        drawn, times = np.unique(drawn, return_counts=True)
+        return drawn, np.sqrt(times * (total[-1] / rows))
+
+    def solver_by_features(self, drawn, root, diagonal):
+        """Return a function that solves (A'A + rest) x = r, for A of weighted rows of X."""
+        # What is 0 in all these rows, as pixels at the border are, has its diagonal alone.
+        lit = np.append(self.X[drawn].any(axis=0), True)
+        H = np.zeros((lit.sum(), lit.sum()), self.dtype)
+        # Added up by blocks: touching much new memory would take longer than the products.
+        for at in range(0, len(drawn), self.block):
+            some = slice(at, at + self.block)
+            pixels = self.X[drawn[some]][:, lit[:-1]]
+            A = _scaled(pixels, root[some], self.unit[lit], self.dtype)
+            H += A.T @ A
+        seen = np.zeros(self.d, self.dtype)
+        seen[lit] = H.diagonal()
+        rest = _rest(diagonal, seen)
+        H.flat[:: len(H) + 1] += rest[lit]
+        inverse = _inverse(H)
+
+        def solve(r):
+            x = r / rest
+            x[lit] = inverse(r[lit])
+            return x
+
+        return solve if inverse else lambda r: r / (seen + rest)
+
+    def solver_by_rows(self, drawn, root, diagonal):
+        """Return the same function, by the Woodbury identity: a matrix of rows by rows is solved.
+
+        In double precision, since it subtracts numbers that nearly cancel.
+        """
 
         def by_columns():
             """Yield A in slices that are not too large."""
-            width = SAMPLE_VALUES // rows
+            width = SAMPLE_VALUES // len(drawn)
             for at in range(0, self.d, width):
                 columns = slice(at, min(at + width, self.d))
-                yield columns, scaled(self.X[drawn, columns], root, self.unit[columns])
+                yield columns, _scaled(self.X[drawn, columns], root, self.unit[columns], float)
 
-        seen = np.zeros(self.d, dtype)
-        if self.d <= rows:
-            # What is 0 in all these rows, as pixels at the border are, has its diagonal alone.
-            lit = np.append(self.X[drawn].any(axis=0), True)
-            # Added up by blocks: touching much new memory would take longer than the products.
-            H = np.zeros((lit.sum(), lit.sum()), dtype)
-            for at in range(0, rows, self.block):
-                some = slice(at, at + self.block)
-                A = scaled(self.X[drawn[some]][:, lit[:-1]], root[some], self.unit[lit])
-                H += A.T @ A
-            seen[lit] = H.diagonal()
-        else:
+        seen = np.concatenate([(A * A).sum(axis=0) for _, A in by_columns()])
+        rest = _rest(diagonal, seen)
+        H = sum((A / rest[columns]) @ A.T for columns, A in by_columns())
+        H.flat[:: len(H) + 1] += 1
+        inverse = _inverse(H)
+
+        def solve(r):
+            x = r / rest
+            y = inverse(sum(A @ x[columns] for columns, A in by_columns()))
             for columns, A in by_columns():
-                seen[columns] = np.einsum("ij,ij->j", A, A)
-        rest = 1 + np.maximum(diagonal - seen, 0) + 100 * np.finfo(dtype).eps * seen
-        rest = rest.astype(dtype)
-        potrf, potri, potrs = get_lapack_funcs(("potrf", "potri", "potrs"), dtype=dtype)
-        if self.d <= rows:
-            (symv,) = get_blas_funcs(("symv",), dtype=dtype)
-            H.flat[:: len(H) + 1] += rest[lit]
-            L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
-            inverse, _ = potri(L, lower=True, overwrite_c=True)
+                x[columns] -= (y @ A) / rest[columns]
+            return x
 
-            def solve(r):
-                x = r.astype(dtype) / rest
-                x[lit] = symv(1, inverse, r[lit].astype(dtype), lower=True)
-                return x
+        return solve if inverse else lambda r: r / (seen + rest)
 
-        else:  # the same by the Woodbury identity, in the space of the rows
-            H = sum((A / rest[columns]) @ A.T for columns, A in by_columns())
-            H.flat[:: rows + 1] += 1
-            L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
+    def signs(self, at, classes):
+        """Return y_ik of some rows, of shape (k, rows)."""
+        return np.where(self.codes[at] == self.targets[classes, None], 1, -1).astype(self.dtype)
 
-            def solve(r):
-                x = r / rest
-                y = sum(A @ x[columns] for columns, A in by_columns())
-                y, _ = potrs(L, y, lower=True)
-                for columns, A in by_columns():
-                    x[columns] -= (y @ A) / rest[columns]
-                return x
+    def product(self, weights, at, power=1):
+        """Return weights (k, rows) times the pixels of these rows to a power: (k, d)."""
+        total = 0
+        for here, tiles in self.blocks(at):
+            turned = weights[:, here].reshape(len(weights), len(tiles), -1).transpose(1, 0, 2)
+            total = total + (turned @ (tiles if power == 1 else tiles**power)).sum(axis=0)
+        return total
 
-        if failed:
-            return lambda r: r / (seen + rest)
-        return solve
+    def blocks(self, at):
+        """Yield block by block which of these rows it has, and their pixels and the 1.
 
-    def sum_blocks(self, visit):
-        """Sum the arrays visit(rows, block) over all blocks, always in the same order."""
-        size = -(-self.n // (SLABS * self.block)) * self.block
+        Those are of shape (tiles, rows, d), and last until the next block.
+        """
+        if not hasattr(self.local, "block"):
+            self.local.block = np.ones((min(self.block, self.n), self.d), self.dtype)
+        for first in range(at.start, at.stop, self.block):
+            last = min(first + self.block, at.stop)
+            block = self.local.block[: last - first]
+            block[:, :-1] = self.X[first:last]
+            tile = self.tile if len(block) % self.tile == 0 else len(block)
+            yield slice(first - at.start, last - at.start), block.reshape(-1, tile, self.d)
+
+    def sum_rows(self, visit):
+        """Sum the arrays visit(rows) over all pieces of rows, always in the same order."""
 
         def visit_slab(first):
-            buffer = np.ones((min(self.block, self.n), self.d), self.dtype)
-            total = 0
-            last = min(first + size, self.n)
-            for at in range(first, last, self.block):
-                rows = slice(at, min(at + self.block, last))
-                block = buffer[: rows.stop - at]
-                block[:, :-1] = self.X[rows]
-                total = total + visit(rows, block).astype(float)
+            total, last = 0, min(first + self.slab, self.n)
+            for at in range(first, last, self.piece):
+                total = total + np.asarray(visit(slice(at, min(at + self.piece, last))), float)
             return total
 
-        return sum(self.pool.map(visit_slab, range(0, self.n, size)))
+        return sum(self.pool.map(visit_slab, range(0, self.n, self.slab)))
 
 
-def _turned(A):
-    # A tenth faster in a product than the transposed view, which BLAS would turn by itself.
-    return np.ascontiguousarray(A.T)
+def _pull(M):
+    """Return 1 / (1 + exp(M)), the size of the loss's slope at a margin of M."""
+    with np.errstate(over="ignore"):
+        E = np.exp(M)
+    E += 1
+    return np.reciprocal(E, out=E)
+
+
+def _curvature(M):
+    pull = _pull(M)
+    return pull * (1 - pull)
+
+
+def _scaled(pixels, root, unit, dtype):
+    """Return weighted rows; where a column is wanted more than there are pixels, that is the 1."""
+    A = np.ones((len(pixels), len(unit)), dtype)
+    A[:, : pixels.shape[1]] = pixels
+    A *= root[:, None].astype(dtype)
+    A *= unit.astype(dtype)
+    return A
+
+
+def _rest(diagonal, seen):
+    """Return what a Hessian's diagonal has beside that of the rows that were drawn."""
+    rest = 1 + np.maximum(diagonal - seen, 0) + 100 * np.finfo(seen.dtype).eps * seen
+    return rest.astype(seen.dtype)
+
+
+def _inverse(H):
+    """Return the function that solves H x = r, or None if H is not positive definite."""
+    potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=H.dtype)
+    L, failed = potrf(H.T, lower=True, overwrite_a=True, clean=False)
+    return None if failed else lambda r: potrs(L, r.astype(H.dtype), lower=True)[0]
 
 
 def _norm(A):
