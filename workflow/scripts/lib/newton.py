@@ -58,6 +58,8 @@ SAMPLE_ROWS = 1000  # rows drawn for a Hessian: at least these, if there are so 
 SAMPLE_VALUES = 2**24  # and no more values than these, unless those rows hold more
 RENEWAL = 0.25  # how much of a Hessian's operations the passes do before there is another
 FLAT = 0.05  # a step ends where the slope is at most this part of that at its start
+SINGLE = 3e-7  # the relative gradient down to which single precision is of use, or until
+PATIENCE = 10  # so many steps were none the better for any class
 STRONG = 1.0  # the largest C of the rough solution: where C is larger, that is farther away
 
 
@@ -72,8 +74,8 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         What one unit of X stands for. 1/255 makes bytes intensities from 0 to 1; the coefficients
         act on those.
     tol : float, default=1e-6
-        Class k is done when |grad f_k| <= tol |grad f_k(0)|. Bytes are multiplied in single
-        precision down to a tol of 1e-7, in double precision below it and for any other X.
+        Class k is done when |grad f_k| <= tol |grad f_k(0)|, in double precision. Bytes are
+        multiplied in single precision as far as that leads.
     max_iter : int, default=1000
         Steps after which to stop with a ConvergenceWarning.
     threads : int or None, default=None
@@ -103,8 +105,8 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
     It converges on any finite data, but slowly where regularization is weak (C of 100 and more) and
     images have far more pixels than the Hessian's rows (256 x 256, thousands of them).
 
-    Single precision resolves gradients to about 1e-8 of the start. Across computers, whose BLAS may
-    sum in another order, expect objectives to agree to 1e-6, as tol has it, not bits.
+    Across computers, whose BLAS may sum in another order, expect objectives to agree to 1e-6, as
+    tol has it, not bits.
 
     Examples
     --------
@@ -158,7 +160,6 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         targets = np.arange(len(self.classes_)) if len(self.classes_) > 2 else np.array([1])
         start = self._check_start(len(targets), X.shape[1], coef_init, intercept_init)
 
-        dtype = np.float32 if X.dtype == np.uint8 and self.tol >= 1e-7 else np.float64
         random = check_random_state(self.random_state)
         weights = np.zeros((len(targets), X.shape[1] + 1))
         self.objective_ = np.full(len(targets), self.C * len(X) * np.log(2))
@@ -178,7 +179,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
             for first in range(0, len(targets), GROUP):
                 group = slice(first, first + GROUP)
-                problem = _Problem(X, codes, targets[group], self.C, self.scale, dtype, pool)
+                problem = _Problem(X, codes, targets[group], self.C, self.scale, pool)
                 W = None if start is None else start[group]
                 weights[group], steps = problem.solve(W, self.tol, self.max_iter, random, report)
                 self.n_iter_ = max(self.n_iter_, steps)
@@ -261,15 +262,22 @@ class _Problem:
     In shapes, k stands for classes, n for rows, d for features and the constant 1.
     """
 
-    def __init__(self, X, codes, targets, C, scale, dtype, pool):
-        self.X, self.codes, self.targets, self.C = X, codes, targets, C
-        self.dtype, self.pool, self.local = np.dtype(dtype), pool, threading.local()
+    def __init__(self, X, codes, targets, C, scale, pool):
+        self.X, self.codes, self.targets, self.C, self.pool = X, codes, targets, C, pool
         self.n, features = X.shape
         self.d = features + 1
         self.unit = np.append(np.full(features, scale, float), 1.0)
+        self.set_precision(np.float32 if X.dtype == np.uint8 else np.float64)
+
+    def set_precision(self, dtype):
+        """Multiply in this precision from here on, in which nothing is known of any margin."""
+        self.dtype, self.local = np.dtype(dtype), threading.local()
+        # y_ik w.x_i at some W, and what a step of length 1 adds to it.
+        self.margins = np.zeros((len(self.targets), self.n), dtype)
+        self.change = np.zeros_like(self.margins)
         # A block of rows is widened at once, multiplied tile by tile; a piece has several blocks.
         rows = max(BLOCK_ROWS, BLOCK_BYTES // (self.dtype.itemsize * self.d))
-        tile = TILE_PRODUCTS // (self.d * len(targets)) // 8 * 8
+        tile = TILE_PRODUCTS // (self.d * len(self.targets)) // 8 * 8
         self.tile = tile if BLOCK_ROWS <= tile <= rows else rows
         self.block = rows // self.tile * self.tile
         blocks = -(-self.n // (SLABS * self.block))
@@ -283,9 +291,6 @@ class _Problem:
         """
         W = self.first_guess(random) if W is None else W.copy()
         k = np.arange(len(self.targets))
-        # y_ik w.x_i at W, and what a step of length 1 adds to it.
-        self.margins = np.zeros((len(k), self.n), self.dtype)
-        self.change = np.zeros_like(self.margins)
         f_zero, g_zero = self.objective(np.zeros_like(W), k)
         size = np.maximum(_norm(g_zero), np.finfo(float).tiny)
         # f(W) >= |W|^2 / 2, so such a start is worse than zero, and might overflow.
@@ -294,21 +299,27 @@ class _Problem:
         worse = f > f_zero
         W[worse], self.margins[worse], f[worse], g[worse] = 0, 0, f_zero[worse], g_zero[worse]
 
-        S, g_last, rounded = np.zeros_like(W), g.copy(), False
-        solvers, passes = None, 0
+        S, g_last, solvers, passes = np.zeros_like(W), g.copy(), {}, 0
+        least, progress = np.full(len(k), np.inf), 0
         rows = max(32 * self.n // self.d, min(2 * self.d, 4000), SAMPLE_ROWS)
         for step in range(max_iter + 1):
-            if rounded and (_norm(g) <= tol * size).all():
-                # Margins to which many steps were added are rounded: W has the last word.
-                (f, g), rounded = self.evaluate(W, k), False
             gradient = _norm(g) / size
+            if (gradient < 0.9 * least).any():
+                least, progress = np.minimum(least, gradient), step
+            there = (gradient <= max(tol, SINGLE)).all()
+            if self.dtype == np.float32 and (there or step > progress + PATIENCE):
+                # Single precision has no more to tell, and double precision has the last word.
+                self.set_precision(np.float64)
+                f, g = self.evaluate(W, k)
+                gradient = _norm(g) / size
             report(f, gradient)
             live = k[gradient > tol]
             if step == max_iter or not len(live):
                 break
             # In operations a class: 4 n d in a pass, rows * d * min(rows, d) in a Hessian.
             rows = min(rows, self.n, max(SAMPLE_VALUES // self.d, SAMPLE_ROWS))
-            if solvers is None or passes > RENEWAL * rows * min(rows, self.d) / (4 * self.n):
+            old = passes > RENEWAL * rows * min(rows, self.d) / (4 * self.n)
+            if old or not solvers.keys() >= set(live):
                 solvers = self.newton_solvers(live, rows)
                 rows, passes = 2 * rows, 0
             S[live] = self.direction(g[live], g_last[live], S[live], [solvers[i] for i in live])
@@ -316,7 +327,7 @@ class _Problem:
             W[live] += t * S[live]
             g_last[live] = g[live]
             f[live], g[live] = self.objective(W[live], live, t)
-            passes, rounded = passes + 1, True
+            passes += 1
         return W, step
 
     def first_guess(self, random):
@@ -328,7 +339,7 @@ class _Problem:
         # Not 10 C: the stronger regularization offsets that fewer rows are fitted too closely.
         C, scale = min(self.C, STRONG), self.unit[0]
         X, codes = self.X[rows], self.codes[rows]
-        part = _Problem(X, codes, self.targets, C, scale, self.dtype, self.pool)
+        part = _Problem(X, codes, self.targets, C, scale, self.pool)
         return part.solve(None, 1e-2, 20, random)[0]
 
     def direction(self, g, g_last, S_last, solvers):
