@@ -20,9 +20,9 @@ from lib import newton
 
 STAGES = {
     "first_guess": "the start: a rough solution on a tenth of the rows",
-    "evaluate": "passes for objective and gradient",
-    "hessian_product": "passes for Hessian products",
-    "preconditioners": "making preconditioners",
+    "objective": "passes back over the rows: objective and gradient",
+    "set_margins": "passes forth over the rows: what a step changes",
+    "newton_solvers": "Hessians of drawn rows, and their factors",
 }
 
 
@@ -40,17 +40,17 @@ class Clock:
         method = getattr(newton._Problem, name)
 
         @functools.wraps(method)
-        def stage(problem, W, *more):
+        def stage(problem, *arguments):
             if self.inside:
-                return method(problem, W, *more)
+                return method(problem, *arguments)
             self.inside, start = True, time.perf_counter()
-            result = method(problem, W, *more)
+            result = method(problem, *arguments)
             self.inside = False
             self.seconds[name] += time.perf_counter() - start
             self.calls[name] += 1
-            if name in ("evaluate", "hessian_product"):
-                # Both X w and X^T r, each a multiplication and an addition.
-                self.operations += 4 * problem.n * problem.d * len(W)
+            if name in ("objective", "set_margins"):
+                # A multiplication and an addition; the second argument has an item for each class.
+                self.operations += 2 * problem.n * problem.d * len(arguments[1])
             return result
 
         return stage
@@ -85,7 +85,7 @@ def main(options: argparse.Namespace) -> None:
         for name, text in STAGES.items()
     }
     rest = total - sum(clock.seconds.values())
-    stages["the rest: applying preconditioners, steps, checks"] = {"calls": 1, "seconds": rest}
+    stages["the rest: directions, and how far to go"] = {"calls": 1, "seconds": rest}
     rate = product_rate(options.threads)
     floor = {"gflop": clock.operations / 1e9, "gflop_per_second": rate / 1e9}
     floor["seconds"] = clock.operations / rate

@@ -5,7 +5,9 @@ import hashlib
 import json
 import shutil
 import socket
+import sqlite3
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -372,3 +374,34 @@ def test_a_file_that_is_no_database_is_named(options: Namespace, tmp_path: Path)
 
 def test_an_unknown_kind_of_store_is_named(options: Namespace):
     refusal(options, "gopher://example.org")
+
+
+def schema(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return sorted(str(row) for row in database.execute("SELECT name, sql FROM sqlite_master"))
+
+
+def test_a_new_database_is_the_one_that_mlflow_makes(tmp_path: Path, empty_store: Path):
+    path = tmp_path / "new" / "mlflow.db"
+    register.make_database(path)
+    assert schema(path) == schema(empty_store)
+    assert [found.name for found in path.parent.iterdir()] == ["mlflow.db"]
+
+
+def test_a_database_that_came_meanwhile_stays(tmp_path: Path):
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"another's")
+    register.make_database(path)
+    assert path.read_bytes() == b"another's"
+    assert [found.name for found in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_database_that_could_not_be_made_is_not_there(tmp_path: Path, monkeypatch):
+    def fail(*_):
+        raise register.MlflowException("no")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", fail)
+    with pytest.raises(register.MlflowException):
+        register.make_database(tmp_path / "mlflow.db")
+    assert list(tmp_path.iterdir()) == []

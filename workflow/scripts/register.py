@@ -4,6 +4,8 @@ import argparse
 import importlib.metadata
 import json
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING")
@@ -14,7 +16,7 @@ import joblib
 import numpy as np
 
 from lib.command import UserError, log, run
-from lib.files import write_json
+from lib.files import flush, write_json
 from lib.imports import quick_imports
 from lib.model import features
 from lib.pins import pinned
@@ -29,6 +31,7 @@ with quick_imports():
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
+    from sqlalchemy import Engine, event
     from sqlalchemy.exc import DatabaseError
 
 
@@ -106,6 +109,32 @@ def sqlite_file(registry_uri: str) -> Path | None:
     return Path(registry_uri.removeprefix(prefix)) if registry_uri.startswith(prefix) else None
 
 
+def make_database(path: Path) -> None:
+    """Make MLflow's database where there is none, whole or not at all.
+
+    MLflow makes it in a thousand small steps, and each would wait for the disk. Here the whole
+    does, once, before it gets its name. A database that is there by then is another's, and stays.
+    """
+
+    def hurry(connection, _):
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".part", f".{path.name}.", path.parent) as folder:
+        made = Path(folder, path.name)
+        event.listen(Engine, "connect", hurry)
+        try:
+            mlflow.MlflowClient(f"sqlite:///{made}").search_experiments()
+        finally:
+            event.remove(Engine, "connect", hurry)
+        flush(made)
+        # On a file system without links MLflow makes the database in its own way.
+        with suppress(OSError):
+            os.link(made, path)
+    flush(path.parent)
+
+
 def main(options: argparse.Namespace) -> None:
     measured = json.loads(options.metrics.read_text(encoding="utf-8"))
     training = json.loads(options.training.read_text(encoding="utf-8"))
@@ -117,10 +146,10 @@ def main(options: argparse.Namespace) -> None:
     tags = {f"{key}_sha256": value for key, value in sha256.items()}
     tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
 
-    if database := sqlite_file(options.registry_uri):
-        database.parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(options.registry_uri)
     try:
+        if (database := sqlite_file(options.registry_uri)) and not database.exists():
+            make_database(database)
         version = find_version(options.model_name, sha256["model"])
         if version:
             log.info("this model is registered already")

@@ -39,10 +39,10 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
         os.umask(umask)
         for part in parts:
             os.chmod(part, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-            _flush(part)
+            flush(part)
         for part, target in zip(parts, targets, strict=True):
             os.replace(part, target)
-            _flush(target.parent)
+            flush(target.parent)
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
@@ -54,7 +54,8 @@ def write_json(path: Path, content: dict) -> None:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
