@@ -8,13 +8,14 @@ each class k, with labels y_ik of +1 (of the class) or -1 (not of it), it minimi
 where every x_i ends in a constant 1, so that the intercept is penalised too, as liblinear does. f_k
 has one minimum; whatever finds it finds the same model. Here it is found by Newton's method:
 
-* All classes share X, so one pass over X serves them all. A pass widens a small block of rows to
+* Classes share X, so one pass over X serves many of them. A pass widens a small block of rows to
   floating point, multiplies it while it is in the cache, and forgets it.
-* The Hessian is that of a few thousand rows, drawn in proportion to their weight in the whole one
+* The Hessian is that of a part of the rows, drawn in proportion to their weight in the whole one
   [1]_, with the diagonal of the whole one. It is made anew when it has grown old.
-* Steps are made conjugate [2]_, which makes up for what so few rows do not tell.
-* A step goes as far as f_k sinks, so it converges from any start. w.x_i changes in proportion to
-  the step's length: to find that takes no pass, and the whole step takes two halves of one.
+* Steps are made conjugate [2]_, which makes up for what a part of the rows does not tell.
+* A step goes as far as f_k sinks, so it converges from any start. Each w.x_i changes in proportion
+  to the step's length, which therefore takes no pass to find. A step takes one pass, half of it for
+  the gradient and half for the change.
 * Without a start given, the rough solution on a tenth of the rows is one.
 * Rows are summed in fixed blocks and the blocks in a fixed order, with one BLAS thread each. The
   result is the same to the last bit for any number of threads.
@@ -52,15 +53,15 @@ BLOCK_BYTES = 1_600_000  # widened rows that stay in a core's cache
 BLOCK_ROWS = 64  # in a block at least, however wide they are
 TILE_PRODUCTS = 1_000_000  # of matrices no larger OpenBLAS makes no copy before it multiplies
 PIECE_ROWS = 4096  # of which a thread holds a few numbers for each class
-SLABS = 16  # pieces of work that threads share in one pass
+SLABS = 16  # shares of the rows, which threads take in one pass
 GROUP = 16  # classes fitted together: bounds what is held for each row and class
 SAMPLE_ROWS = 1000  # rows drawn for a Hessian: at least these, if there are so many,
 SAMPLE_VALUES = 2**24  # and no more values than these, unless those rows hold more
-RENEWAL = 0.25  # how much of a Hessian's operations the passes do before there is another
+RENEWAL = 0.5  # a Hessian lasts until passes have taken this part of its operations
 FLAT = 0.05  # a step ends where the slope is at most this part of that at its start
 SINGLE = 3e-7  # the relative gradient down to which single precision is of use, or until
 PATIENCE = 10  # so many steps were none the better for any class
-STRONG = 1.0  # the largest C of the rough solution: where C is larger, that is farther away
+STRONG = 1.0  # the largest C of the rough solution: that of a larger one takes longer to find
 
 
 class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
@@ -102,8 +103,9 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    It converges on any finite data, but slowly where regularization is weak (C of 100 and more) and
-    images have far more pixels than the Hessian's rows (256 x 256, thousands of them).
+    It converges on any data whose squares are finite, but slowly where regularization is weak (C of
+    100 and more) and images have far more pixels than the Hessian's rows (256 x 256, thousands of
+    them).
 
     Across computers, whose BLAS may sum in another order, expect objectives to agree to 1e-6, as
     tol has it, not bits.
@@ -202,7 +204,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
             Of fitted LogisticRegressions, one a class, or one alone for two classes. Its features
             are ``X * scale``. Fitting a clone of it fits the same model by liblinear.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         binary = LogisticRegression(C=self.C, solver="liblinear", random_state=self.random_state)
         steps = [self.n_iter_] * len(self.coef_)
         model = OneVsRestClassifier(binary)
@@ -221,7 +223,7 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         return self._by_blocks("predict", X)
 
     def _by_blocks(self, method, X):
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         X = validate_data(self, X, dtype=[np.float64, np.float32, np.uint8], reset=False)
         predict = getattr(self.to_sklearn(), method)
         rows = max(1, 10 * BLOCK_BYTES // (8 * X.shape[1]))
@@ -275,14 +277,17 @@ class _Problem:
         # y_ik w.x_i at some W, and what a step of length 1 adds to it.
         self.margins = np.zeros((len(self.targets), self.n), dtype)
         self.change = np.zeros_like(self.margins)
-        # A block of rows is widened at once, multiplied tile by tile; a piece has several blocks.
+        # A block of rows is widened at once, and multiplied tile by tile. A piece has several
+        # blocks, and a slab several pieces.
         rows = max(BLOCK_ROWS, BLOCK_BYTES // (self.dtype.itemsize * self.d))
+        rows = min(rows, PIECE_ROWS)
         tile = TILE_PRODUCTS // (self.d * len(self.targets)) // 8 * 8
         self.tile = tile if BLOCK_ROWS <= tile <= rows else rows
         self.block = rows // self.tile * self.tile
         blocks = -(-self.n // (SLABS * self.block))
-        self.piece = min(blocks, max(1, PIECE_ROWS // self.block)) * self.block
-        self.slab = -(-blocks * self.block // self.piece) * self.piece
+        pieces = -(-blocks // (PIECE_ROWS // self.block))
+        self.piece = -(-blocks // pieces) * self.block
+        self.slab = pieces * self.piece
 
     def solve(self, W, tol, max_iter, random, report=lambda objective, gradient: None):
         """Minimise from W of shape (k, d), or from a start of its own if W is None.
@@ -291,7 +296,7 @@ class _Problem:
         """
         W = self.first_guess(random) if W is None else W.copy()
         k = np.arange(len(self.targets))
-        f_zero, g_zero = self.objective(np.zeros_like(W), k)
+        f_zero, g_zero = self.objective(np.zeros_like(W), k)  # all margins are 0 as yet
         size = np.maximum(_norm(g_zero), np.finfo(float).tiny)
         # f(W) >= |W|^2 / 2, so such a start is worse than zero, and might overflow.
         W[np.abs(W).max(axis=1) > np.sqrt(2 * f_zero)] = 0
@@ -299,9 +304,10 @@ class _Problem:
         worse = f > f_zero
         W[worse], self.margins[worse], f[worse], g[worse] = 0, 0, f_zero[worse], g_zero[worse]
 
-        S, g_last, solvers, passes = np.zeros_like(W), g.copy(), {}, 0
+        S, g_last, solvers, passes, lifetime = np.zeros_like(W), g.copy(), {}, 0, 0
         least, progress = np.full(len(k), np.inf), 0
-        rows = max(32 * self.n // self.d, min(2 * self.d, 4000), SAMPLE_ROWS)
+        # Enough to tell all features apart, and more where that costs no more than eight passes.
+        rows = max(32 * self.n // self.d, min(2 * self.d, 2000), SAMPLE_ROWS)
         for step in range(max_iter + 1):
             gradient = _norm(g) / size
             if (gradient < 0.9 * least).any():
@@ -316,10 +322,11 @@ class _Problem:
             live = k[gradient > tol]
             if step == max_iter or not len(live):
                 break
-            # In operations a class: 4 n d in a pass, rows * d * min(rows, d) in a Hessian.
-            rows = min(rows, self.n, max(SAMPLE_VALUES // self.d, SAMPLE_ROWS))
-            old = passes > RENEWAL * rows * min(rows, self.d) / (4 * self.n)
-            if old or not solvers.keys() >= set(live):
+            if passes > lifetime or not solvers.keys() >= set(live):
+                rows = min(rows, self.n, max(SAMPLE_VALUES // self.d, SAMPLE_ROWS))
+                # A pass takes 4 n d operations a class, a Hessian rows * d * min(rows, d).
+                lifetime = RENEWAL * rows * min(rows, self.d) / (4 * self.n)
+                solvers = {}  # gives their memory back before there are new ones
                 solvers = self.newton_solvers(live, rows)
                 rows, passes = 2 * rows, 0
             S[live] = self.direction(g[live], g_last[live], S[live], [solvers[i] for i in live])
@@ -356,7 +363,8 @@ class _Problem:
     def line_search(self, W, g, S, classes):
         """Return how far along S, of shape (k, d), the f_k are about least, of shape (k, 1).
 
-        By Newton's method on the slope, which only grows along S, and between known bounds.
+        By Newton's method on the slope, which only grows along S, and between known bounds; thirty
+        guesses are enough for any but a slope that is all rounding.
         """
         self.set_margins(self.change, S, classes)
         start, along, square = ((A * S).sum(axis=1) for A in (g, W, S))
@@ -390,7 +398,10 @@ class _Problem:
         return self.objective(W, classes)
 
     def objective(self, W, classes, t=0):
-        """Return f (k,) and its gradient (k, d) at W (k, d), which is t (k, 1) of the change on."""
+        """Move the margins by t (k, 1) of the change, to those of W (k, d).
+
+        Return f (k,) and its gradient (k, d) there.
+        """
         t = np.asarray(t, self.dtype)
 
         def visit(at):
@@ -479,23 +490,31 @@ class _Problem:
 
         def by_columns():
             """Yield A in slices that are not too large."""
-            width = SAMPLE_VALUES // len(drawn)
+            width = max(1, SAMPLE_VALUES // 8 // len(drawn))
             for at in range(0, self.d, width):
                 columns = slice(at, min(at + width, self.d))
                 yield columns, _scaled(self.X[drawn, columns], root, self.unit[columns], float)
 
+        def by_rows():
+            """Yield X and the 1, a few rows at once: at each step the weights scale vectors."""
+            for at in range(0, len(drawn), self.block):
+                some = slice(at, at + self.block)
+                yield some, _with_ones(self.X[drawn[some]], self.d, float)
+
         seen = np.concatenate([(A * A).sum(axis=0) for _, A in by_columns()])
         rest = _rest(diagonal, seen)
-        H = sum((A / rest[columns]) @ A.T for columns, A in by_columns())
-        H.flat[:: len(H) + 1] += 1
+        H = np.eye(len(drawn))
+        for columns, A in by_columns():
+            A /= np.sqrt(rest[columns])
+            H += A @ A.T
         inverse = _inverse(H)
 
         def solve(r):
-            x = r / rest
-            y = inverse(sum(A @ x[columns] for columns, A in by_columns()))
-            for columns, A in by_columns():
-                x[columns] -= (y @ A) / rest[columns]
-            return x
+            x = self.unit * r / rest
+            y = np.concatenate([B @ x for _, B in by_rows()])
+            y = root * inverse(root * y)
+            back = sum(y[some] @ B for some, B in by_rows())
+            return (r - self.unit * back) / rest
 
         return solve if inverse else lambda r: r / (seen + rest)
 
@@ -550,10 +569,16 @@ def _curvature(M):
     return pull * (1 - pull)
 
 
-def _scaled(pixels, root, unit, dtype):
-    """Return weighted rows; where a column is wanted more than there are pixels, that is the 1."""
-    A = np.ones((len(pixels), len(unit)), dtype)
+def _with_ones(pixels, columns, dtype):
+    """Return the pixels as dtype, and a column of 1 after them if one column more is wanted."""
+    A = np.ones((len(pixels), columns), dtype)
     A[:, : pixels.shape[1]] = pixels
+    return A
+
+
+def _scaled(pixels, root, unit, dtype):
+    """Return the pixels and the 1, each row times its root and each column times its unit."""
+    A = _with_ones(pixels, len(unit), dtype)
     A *= root[:, None].astype(dtype)
     A *= unit.astype(dtype)
     return A
