@@ -127,13 +127,15 @@ def test_a_neighbours_solution_saves_steps(digits):
 
 
 @pytest.mark.parametrize("C", [100, 1000])
-def test_weak_regularization_starts_from_the_rough_solution_of_a_stronger_one(C):
+def test_weak_regularization_starts_from_the_rough_solution_of_a_stronger_one(C, monkeypatch):
+    monkeypatch.setattr(newton, "BLOCK_BYTES", 50_000)  # several slabs for the threads to share
     X, y = images(n=4000, side=7, classes=4)
     random = np.random.default_rng(1)
     y = np.where(random.random(4000) < 0.1, random.integers(0, 4, 4000), y)  # not separable
     seen = []
     model = NewtonOneVsRest(C=C, scale=1 / 255, callback=lambda *a: seen.append(a)).fit(X, y)
     assert seen[0][2] < 0.1  # the gradient before the first step, relative to that at zero
+    assert model.n_iter_ <= 10
 
     f, gradient = objectives(model.to_sklearn(), X / 255, y, C)
     assert gradient.max() < 1.1e-6
@@ -143,6 +145,11 @@ def test_weak_regularization_starts_from_the_rough_solution_of_a_stronger_one(C)
     np.testing.assert_allclose(f, objectives(reference, X / 255, y, C)[0], rtol=1e-9)
     expected = np.vstack([binary.coef_ for binary in reference.estimators_])
     np.testing.assert_allclose(model.coef_, expected, atol=1e-3)
+
+    for threads in (1, 4):
+        other = NewtonOneVsRest(C=C, scale=1 / 255, threads=threads).fit(X, y)
+        assert other.coef_.tobytes() == model.coef_.tobytes()
+        assert other.intercept_.tobytes() == model.intercept_.tobytes()
 
 
 @pytest.mark.parametrize("size", [0.1, 1.0, 30.0, 1e6, 1e300])  # at first better than zero

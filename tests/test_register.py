@@ -391,6 +391,13 @@ def test_a_new_database_is_the_one_that_mlflow_makes(tmp_path: Path, empty_store
     assert [found.name for found in path.parent.iterdir()] == ["mlflow.db"]
 
 
+def test_a_new_database_may_be_named_with_settings(options: Namespace, tmp_path: Path):
+    options.registry_uri = f"sqlite:///{tmp_path}/another/mlflow.db?timeout=30"
+    register.main(options)
+    assert json.loads(options.receipt.read_text())["version"] == 1
+    assert {found.name for found in (tmp_path / "another").iterdir()} == {"artifacts", "mlflow.db"}
+
+
 def test_a_database_that_came_meanwhile_stays(tmp_path: Path):
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"another's")

@@ -31,7 +31,7 @@ with quick_imports():
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
-    from sqlalchemy import Engine, event
+    from sqlalchemy import Engine, event, make_url
     from sqlalchemy.exc import DatabaseError
 
 
@@ -105,8 +105,10 @@ def experiment(name: str) -> str:
 
 def sqlite_file(registry_uri: str) -> Path | None:
     """Return the database file of an sqlite:/// URI, None for another kind of store."""
-    prefix = "sqlite:///"
-    return Path(registry_uri.removeprefix(prefix)) if registry_uri.startswith(prefix) else None
+    if not registry_uri.startswith("sqlite:///"):
+        return None
+    database = make_url(registry_uri).database
+    return Path(database) if database and database != ":memory:" else None
 
 
 def make_database(path: Path) -> None:

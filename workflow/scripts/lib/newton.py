@@ -300,7 +300,7 @@ class _Problem:
         size = np.maximum(_norm(g_zero), np.finfo(float).tiny)
         # f(W) >= |W|^2 / 2, so such a start is worse than zero, and might overflow.
         W[np.abs(W).max(axis=1) > np.sqrt(2 * f_zero)] = 0
-        f, g = self.evaluate(W, k)
+        f, g = self.evaluate(W, k) if W.any() else (f_zero.copy(), g_zero.copy())
         worse = f > f_zero
         W[worse], self.margins[worse], f[worse], g[worse] = 0, 0, f_zero[worse], g_zero[worse]
 
