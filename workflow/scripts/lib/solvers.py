@@ -15,6 +15,7 @@ from lib.command import UserError, log
 from lib.model import assembled, features, unfitted, weights
 from lib.newton import NewtonOneVsRest
 
+ROUNDED_TOL = 1e-14  # the relative gradient before rounding, about; for the progress bar
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
 
 
@@ -81,30 +82,55 @@ def fit_newton(
     seed: int,
     threads: int,
     start: OneVsRestClassifier | None = None,
-    tol: float = 1e-6,
+    tol: float | None = None,
 ) -> OneVsRestClassifier:
     """Fit all classes at once to the same objective, by Newton's method; see ``lib.newton``.
 
     Takes, returns and raises what :func:`fit_liblinear` does. The pixels stay bytes, and may be
-    memory-mapped. A ``start`` near the result saves time; ``tol`` is how far the gradient sinks.
+    memory-mapped.
+
+    Parameters
+    ----------
+    start : OneVsRestClassifier, optional
+        A model near the result, which saves time.
+    tol : float, optional
+        The relative gradient at which to stop. Without it the coefficients are rounded, to the same
+        bits on every processor.
     """
     _classes(labels)
-    # The gradient's digits, one after the other, on a terminal only.
-    digits = -np.log10(tol)
-    bar = tqdm(desc=f"rate {rate:g}", total=digits, leave=False, disable=None, bar_format=BAR)
+    # A bar over the gradient's digits, on a terminal only.
+    target = tol or ROUNDED_TOL
+    bar = tqdm(
+        desc=f"rate {rate:g}",
+        total=-np.log10(target),
+        leave=False,
+        disable=None,
+        bar_format=BAR,
+    )
 
     def tell(step, objective, gradient, seconds):
         log.info(
             "rate %g, step %d: objective %.4f, gradient %.1e of the start, %.1f s",
             *(rate, step, objective, gradient, seconds),
         )
-        bar.update(-np.log10(max(gradient, tol)) - bar.n)
+        bar.update(-np.log10(max(gradient, target)) - bar.n)
 
     solver = NewtonOneVsRest(
-        C=1 / rate, scale=1 / 255, tol=tol, threads=threads, random_state=seed, callback=tell
+        C=1 / rate,
+        scale=1 / 255,
+        tol=tol or 1e-6,
+        reproducible=tol is None,
+        threads=threads,
+        random_state=seed,
+        callback=tell,
     )
     with bar, logging_redirect_tqdm([log]):
         solver.fit(images.reshape(len(images), -1), labels, *(weights(start) if start else ()))
+    if tol is None:
+        log.info(
+            "rate %g: %.1e of %d coefficients may be expected to differ on another processor",
+            *(rate, solver.expected_mismatch_, solver.coef_.size + solver.intercept_.size),
+        )
     return solver.to_sklearn()
 
 

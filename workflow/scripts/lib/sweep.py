@@ -16,7 +16,8 @@ from lib.model import predict
 from lib.solvers import SOLVERS, fit_newton
 
 NEAR = 100  # within this factor of rate 1 the rough fit there is the better start
-ROUGH, FINE = 1e-3, 1e-5  # relative gradients: of that fit, and of a scored one, as by liblinear
+ROUGH = 1e-3  # relative gradient of that fit
+FINE = 1e-8  # relative gradient of a candidate, so that every processor scores it alike
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
