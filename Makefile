@@ -29,7 +29,7 @@ run: .venv/installed  ## run the workflow: from the download to the registered m
 test: .venv-dev/installed lint  ## check format and lint, run all tests
 	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
 	else echo "The tests that need the Azure ML SDK v1 are left out: CPython 3.11 is not here."; fi
-	$(DEV)/python -m pytest
+	$(DEV)/python -m pytest -n auto --dist worksteal
 
 bench: .venv/installed  ## run the benchmarks: three quarters of an hour; BENCHMARKS="parse start" runs some
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy

@@ -16,14 +16,21 @@ from threadpoolctl import threadpool_limits
 
 sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
-from lib import newton
+from lib.newton import NewtonOneVsRest
+from lib.newton.hessian import SampledHessians
+from lib.newton.objective import Objective
+from lib.newton.optimizer import Optimizer
 
 STAGES = {
-    "first_guess": "the start: a rough solution on a tenth of the rows",
-    "objective": "passes back over the rows: objective and gradient",
-    "set_margins": "passes forth over the rows: what a step changes",
-    "newton_solvers": "Hessians of drawn rows, and their factors",
+    "first_guess": (Optimizer, "the start: a rough solution on a tenth of the rows"),
+    "move": (Objective, "steps: objective and gradient in single precision"),
+    "set_margins": (Objective, "steps: margins that a step changes"),
+    "renew": (SampledHessians, "Hessians of drawn rows, and their factors"),
+    "evaluate_in_double": (Objective, "corrections: objective and gradient in double precision"),
+    "hessian_product": (Objective, "corrections: conjugate gradients on the whole Hessian"),
 }
+# The products of each row and class that a stage takes.
+PRODUCTS = {"move": 1, "set_margins": 1, "evaluate_in_double": 2, "hessian_product": 2}
 
 
 class Clock:
@@ -37,20 +44,22 @@ class Clock:
 
     def timed(self, name):
         """Return the stage's method with this clock around it."""
-        method = getattr(newton._Problem, name)
+        method = getattr(STAGES[name][0], name)
 
         @functools.wraps(method)
-        def stage(problem, *arguments):
+        def stage(owner, *arguments):
             if self.inside:
-                return method(problem, *arguments)
+                return method(owner, *arguments)
             self.inside, start = True, time.perf_counter()
-            result = method(problem, *arguments)
+            result = method(owner, *arguments)
             self.inside = False
             self.seconds[name] += time.perf_counter() - start
             self.calls[name] += 1
-            if name in ("objective", "set_margins"):
-                # A multiplication and an addition; the second argument has an item for each class.
-                self.operations += 2 * problem.n * problem.d * len(arguments[1])
+            if name in PRODUCTS:
+                # A multiplication and an addition for each value; the classes come second, but
+                # for the margins' array before them.
+                classes = arguments[2 if name == "set_margins" else 1]
+                self.operations += 2 * PRODUCTS[name] * owner.n * owner.d * len(classes)
             return result
 
         return stage
@@ -73,16 +82,20 @@ def main(options: argparse.Namespace) -> None:
     labels = np.load(options.data_folder / "train-labels.npy")
     clock = Clock()
     for name in STAGES:
-        setattr(newton._Problem, name, clock.timed(name))
-    solver = newton.NewtonOneVsRest(
-        C=1 / options.regularization, scale=1 / 255, threads=options.threads, random_state=42
+        setattr(STAGES[name][0], name, clock.timed(name))
+    solver = NewtonOneVsRest(
+        C=1 / options.regularization,
+        scale=1 / 255,
+        reproducible=True,
+        threads=options.threads,
+        random_state=42,
     )
     start = time.perf_counter()
     solver.fit(images.reshape(len(images), -1), labels)
     total = time.perf_counter() - start
     stages = {
         text: {"calls": clock.calls[name], "seconds": clock.seconds[name]}
-        for name, text in STAGES.items()
+        for name, (_, text) in STAGES.items()
     }
     rest = total - sum(clock.seconds.values())
     stages["the rest: directions, and how far to go"] = {"calls": 1, "seconds": rest}

@@ -198,7 +198,7 @@ def test_a_rate_less_fits_no_candidate(finished: Checkout):
 
 def test_an_edit_of_the_training_fits_every_candidate(finished: Checkout):
     before = candidates_of(finished)
-    with open(finished.path / "workflow/scripts/lib/newton.py", "a", encoding="utf-8") as file:
+    with open(finished.path / "workflow/scripts/lib/newton/rows.py", "a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     finished.finish("results/model.pkl", dataset="digits")
     after = candidates_of(finished)

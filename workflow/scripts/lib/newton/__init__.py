@@ -32,8 +32,8 @@ fixed order, with one BLAS thread each.
 each fit. BLAS kernels sum in different orders, and NumPy's exp and log1p differ in their last bits,
 so two processors stop at slightly different points near the one minimum. Both points are rounded to
 the same grid. A coefficient with an error of e rounds to another multiple with probability
-\|e| / grid, so the expected number of coefficients that differ between two processors is at most the
-sum of \|difference| / grid. Step 3 ends only when the Newton correction that is left says that this
+|e| / grid, so the expected number of coefficients that differ between two processors is at most the
+sum of |difference| / grid. Step 3 ends only when the Newton correction that is left says that this
 sum is below ``optimizer.MISMATCH``; an estimator has it as ``expected_mismatch_``.
 ``benchmarks/processors.py`` measures the differences between kernels.
 
