@@ -37,8 +37,8 @@ class NewtonOneVsRest(ClassifierMixin, BaseEstimator):
         Class k is done when |grad f_k| <= tol |grad f_k(0)|, in double precision, before rounding.
     reproducible : bool, default=False
         Whether to round the coefficients, so that every processor finds the same bits. Rounding
-        moves the relative gradient by up to 1e-5. It suits features of about the same scale, such as
-        pixels.
+        moves the relative gradient by up to 1e-5. It suits features of about the same scale, such
+        as pixels.
     max_iter : int, default=1000
         Steps after which to stop, with a ConvergenceWarning if `tol` is not reached.
     threads : int or None, default=None
