@@ -1,0 +1,44 @@
+"""The machine that a model is trained on, as far as it can change a model's last digits.
+
+A model by ``newton`` has the same bytes on every processor; one by liblinear has not.
+"""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+
+def machine() -> dict:
+    """Return the processor, and the code that BLAS and NumPy chose for it in this process.
+
+    Returns
+    -------
+    dict
+        ``processor`` (its model's name), ``blas`` (each BLAS library in use, with its version and
+        kernels), and ``numpy_simd`` (the SIMD features that NumPy uses beside its baseline).
+    """
+    blas = {
+        f"{found['internal_api']} {found['version']} {found.get('architecture', '')}".strip()
+        for found in threadpool_info()
+        if found["user_api"] == "blas"
+    }
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return {
+        "processor": processor(),
+        "blas": sorted(blas),
+        "numpy_simd": simd.get("found", []),
+    }
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the name of the processor's model, as Linux has it, or else as Python has it."""
+    try:
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
