@@ -19,6 +19,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/locks.smk"
 include: "workflow/rules/backend.smk"
 
 
@@ -39,3 +40,9 @@ rule all:
     default_target: True
     input:
         rules.register.output.receipt,
+
+
+# ---- Results that are missing or altered ---------------------------------------------------
+
+
+include: "workflow/rules/integrity.smk"

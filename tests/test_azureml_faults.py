@@ -38,7 +38,7 @@ def test_a_workspace_that_cannot_be_opened(cloud, fault, options, said):
     assert "could not open the workspace" in message and said in message
     assert "Check the network, the workspace's config.json and the rights" in message
     check_nothing_left(cloud)
-    assert "Traceback" in (cloud.path / "results/logs/train_on.log").read_text()
+    assert "Traceback" in (cloud.path / "results/logs/train.log").read_text()
 
 
 def test_auto_falls_back_where_it_is_not_authorised(cloud):

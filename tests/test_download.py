@@ -43,7 +43,7 @@ def downloaded(path: Path, sources: list[dict], names: tuple[str, ...] = (NAME,)
     registry = path / "datasets.yaml"
     registry.write_text(yaml.safe_dump({"mine": {"files": sums, "sources": sources}}))
     files = [path / "raw" / f"{name}.gz" for name in names]
-    download.main(Namespace(datasets=registry, dataset="mine", files=files))
+    download.main(Namespace(datasets=registry, dataset="mine", files=files, record=None))
     assert sorted(files) == sorted((path / "raw").iterdir())
     return [file.read_bytes() for file in files]
 

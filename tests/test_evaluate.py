@@ -87,6 +87,7 @@ def test_the_file_has_the_figures_of_the_model(tmp_path: Path):
         test_labels=tmp_path / "test-labels.npy",
         train_labels=tmp_path / "train-labels.npy",
         output=tmp_path / "metrics.json",
+        record=None,
     )
     evaluate.main(options)
     figures = json.loads(options.output.read_text())

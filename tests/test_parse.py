@@ -1,10 +1,12 @@
 """Parsing: whole IDX files become arrays, damaged ones a sentence and nothing else."""
 
 import gzip
+import hashlib
 import struct
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,13 +28,17 @@ def payload(array: np.ndarray) -> bytes:
     return idx.header(array.shape) + array.tobytes()
 
 
-def parsed(folder: Path, images: bytes, labels: bytes) -> tuple[np.ndarray, np.ndarray]:
+def parsed(
+    folder: Path, images: bytes, labels: bytes, sha256: Sequence[str | None] = (None, None)
+) -> tuple[np.ndarray, np.ndarray]:
     """Write a set's two .gz files, parse them as the rule does, and return the arrays."""
     options = Namespace(
         images=folder / "images.gz",
         labels=folder / "labels.gz",
         images_out=folder / "arrays" / "images.npy",
         labels_out=folder / "arrays" / "labels.npy",
+        sha256=sha256,
+        record=None,
     )
     options.images.write_bytes(images)
     options.labels.write_bytes(labels)
@@ -150,6 +156,21 @@ NO_IMAGES = {
 @pytest.mark.parametrize(("content", "said"), NO_IMAGES.values(), ids=NO_IMAGES)
 def test_what_is_no_file_of_images_is_refused(content: bytes, said: str):
     assert said in refusal(content, LABELS)
+
+
+@pytest.mark.parametrize(("wrong", "culprit"), [(0, "images.gz"), (1, "labels.gz")])
+def test_a_file_of_another_data_set_is_refused(tmp_path: Path, wrong: int, culprit: str):
+    contents = gzip.compress(payload(IMAGE)), LABELS
+    sha256 = [hashlib.sha256(gzip.decompress(content)).hexdigest() for content in contents]
+    parsed(tmp_path, *contents, sha256)
+    expected = list(sha256)
+    expected[wrong] = "0" * 64
+    with pytest.raises(UserError) as refused:
+        parsed(tmp_path, *contents, expected)
+    assert str(refused.value) == (
+        f"{tmp_path / culprit} is not the file of this data set: config/datasets.yaml has sha256 "
+        f"{'0' * 64} for its payload, the file has {sha256[wrong]}. Delete it and run again."
+    )
 
 
 def test_damaged_labels_are_refused_too():

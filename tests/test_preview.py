@@ -20,6 +20,7 @@ def png(folder: Path, images: np.ndarray, labels: np.ndarray, seed: int = 42) ->
         labels=folder / "labels.npy",
         seed=seed,
         output=folder / "preview.png",
+        record=None,
     )
     np.save(options.images, images)
     np.save(options.labels, labels)

@@ -25,6 +25,8 @@ from lib.command import UserError
 from lib.files import write_json
 from lib.model import features
 from lib.pins import pinned
+from lib.provenance import load_sets
+from lib.record import sha256 as sha256_of
 from samples import labelled_images
 
 KEYS = [
@@ -56,6 +58,7 @@ SWEEP = {
         {"regularization_rate": 2.0, "train_accuracy": 0.9, "validation_accuracy": 0.8},
     ],
 }
+ARGUMENTS = ["--regularization", "0.5", "--solver", "liblinear", "--seed", "42"]
 SCRIPT = TOP / "workflow/scripts/train.py"
 ENVIRONMENT = TOP / "workflow/envs/train.yaml"
 
@@ -89,6 +92,8 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
             "workspace": None,
             "portal_url": None,
             "environment": {"python": "3.11.7"} | pinned(ENVIRONMENT),
+            "arguments": ARGUMENTS,
+            "model_sha256": sha256_of(tmp_path / "model.pkl"),
         },
     )
     (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -100,6 +105,8 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
         sweep=tmp_path / "sweep.json",
         pictures=[tmp_path / "preview.png"],
         data_folder=tmp_path / "arrays",
+        data_sha256=[idx.payload_sha256(array) for array in load_sets(tmp_path / "arrays")],
+        arguments=ARGUMENTS,
         training_script=SCRIPT,
         environment=ENVIRONMENT,
         model_name="my_model",

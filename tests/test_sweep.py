@@ -144,7 +144,8 @@ def test_rates_stand_on_a_logarithmic_axis_as_they_were_given(rates: list[float]
 def test_the_bytes_of_the_picture_depend_on_the_sweep_alone(tmp_path: Path):
     def png(sweep: dict) -> bytes:
         write_json(tmp_path / "sweep.json", sweep)
-        options = Namespace(sweep=tmp_path / "sweep.json", output=tmp_path / "sweep.png")
+        paths = {"sweep": tmp_path / "sweep.json", "output": tmp_path / "sweep.png"}
+        options = Namespace(**paths, record=None)
         draw_sweep.main(options)
         return options.output.read_bytes()
 

@@ -1,9 +1,7 @@
 # Checks the configuration, and says how a rule calls its script.
 
-import fcntl
 import gc
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -48,17 +46,3 @@ def code_of(script, env):
     """Return the digests of all that decides what a script does: its code and its pins."""
     files = [*code.files(SCRIPTS / script), WORKFLOW / "envs" / env]
     return code.digests(*files, folder=WORKFLOW)
-
-
-# ---- A killed run --------------------------------------------------------------------------
-
-# Snakemake's lock outlives a Snakemake that was killed; the kernel's does not. Whoever gets it is
-# the only one who runs here, so a lock that Snakemake left is nobody's.
-if workflow.is_main_process and not workflow.output_settings.dryrun:
-    Path(".snakemake").mkdir(exist_ok=True)
-    running = open(".snakemake/running", "w")
-    try:
-        fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(".snakemake/locks", ignore_errors=True)
-    except BlockingIOError:
-        pass

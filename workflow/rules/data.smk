@@ -18,14 +18,31 @@ RAW_LABELS = {
     "test": "results/raw/t10k-labels-idx1-ubyte.gz",
 }
 
+# The checksums of each set's images and labels, for parse.
+PAYLOADS = {
+    part: [DATASET["files"][Path(raw[part]).stem] for raw in (RAW_IMAGES, RAW_LABELS)]
+    for part in ["train", "test"]
+}
+
+
+def registry_of_data_sets(wildcards):
+    """Return config/datasets.yaml, and ask Snakemake to repeat the jobs in REPEATED.
+
+    Snakemake calls this while it plans, whatever the target: everything begins with a download. Its
+    option --force would make each repeated file one more target.
+    """
+    workflow.dag.forcefiles.update(REPEATED)
+    return "config/datasets.yaml"
+
 
 rule download:
     input:
         # A new source for the same content is no reason to download again.
-        datasets=ancient("config/datasets.yaml"),
+        datasets=ancient(registry_of_data_sets),
     output:
         images="results/raw/{part}-images-idx3-ubyte.gz",
         labels="results/raw/{part}-labels-idx1-ubyte.gz",
+        record="results/records/download_{part}.json",
     log:
         "results/logs/download_{part}.log",
     benchmark:
@@ -44,7 +61,8 @@ rule download:
         "Download the {wildcards.part} files of {params.dataset}"
     shell:
         "python {params.script:q} --datasets {input.datasets}"
-        " --dataset {params.dataset:q} {output} --log {log}"
+        " --dataset {params.dataset:q} {output.images} {output.labels}"
+        " --record {output.record} --log {log}"
 
 
 rule parse:
@@ -54,6 +72,7 @@ rule parse:
     output:
         images="results/arrays/{part}-images.npy",
         labels="results/arrays/{part}-labels.npy",
+        record="results/records/parse_{part}.json",
     log:
         "results/logs/parse_{part}.log",
     benchmark:
@@ -64,10 +83,12 @@ rule parse:
         "../envs/data.yaml"
     threads: 1
     params:
+        checksums=lookup(dpath="{part}", within=PAYLOADS),
         script=SCRIPTS / "parse.py",
         code=code_of("parse.py", "data.yaml"),
     message:
         "Parse the {wildcards.part} set into arrays"
     shell:
         "python {params.script:q} --images {input.images} --labels {input.labels}"
-        " --images-out {output.images} --labels-out {output.labels} --log {log}"
+        " --images-out {output.images} --labels-out {output.labels}"
+        " --sha256 {params.checksums} --record {output.record} --log {log}"

@@ -8,6 +8,10 @@ SWEEP = len(RATES) > 1
 RATE = f"--regularization {' '.join(map(str, RATES))}"
 if SWEEP:
     RATE += f" --validation-fraction {config['validation_fraction']}"
+TRAINING_ARGUMENTS = f"{RATE} --solver {config['solver']} --seed {config['seed']}"
+
+# With a single rate there is no picture; an earlier configuration may have left one.
+NO_PICTURE = [] if SWEEP else ["results/sweep.png", "results/records/draw_sweep.json"]
 
 
 rule train:
@@ -20,9 +24,9 @@ rule train:
         model="results/model.pkl",
         training="results/training.json",
         sweep="results/sweep.json",
+        record="results/records/train.json",
     log:
-        train="results/logs/train.log",
-        backend="results/logs/train_on.log",
+        "results/logs/train.log",
     benchmark:
         "results/benchmarks/train.jsonl"
     # Waiting for a cloud is no work for a cluster's node.
@@ -32,11 +36,8 @@ rule train:
     # Fewer where --cores gives fewer; the model does not depend on it.
     threads: 8
     params:
-        settings={
-            "solver": config["solver"],
-            "rate": RATE,
-            "seed": config["seed"],
-        },
+        settings={"arguments": TRAINING_ARGUMENTS},
+        stale=f"--remove {' '.join(NO_PICTURE)}" if NO_PICTURE else "",
         planned=PLANNED,
         backend=Untracked(BACKEND),
         azureml=AZUREML,
@@ -53,8 +54,8 @@ rule train:
         " --script {params.script:q} --environment {params.environment:q}"
         " --data-folder results/arrays --threads {threads} --output {output.model}"
         " --candidates results/candidates"
-        " --training {output.training} --training-log {log.train} --log {log.backend} --"
-        " {params.settings[rate]} --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " --training {output.training} --record {output.record} --log {log} {params.stale}"
+        " -- {params.settings[arguments]}"
 
 
 if SWEEP:
@@ -64,6 +65,7 @@ if SWEEP:
             sweep="results/sweep.json",
         output:
             png="results/sweep.png",
+            record="results/records/draw_sweep.json",
         log:
             "results/logs/draw_sweep.log",
         benchmark:
@@ -77,7 +79,8 @@ if SWEEP:
         message:
             "Draw {output.png}"
         shell:
-            "python {params.script:q} --sweep {input.sweep} --output {output.png} --log {log}"
+            "python {params.script:q} --sweep {input.sweep} --output {output.png}"
+            " --record {output.record} --log {log}"
 
 
 rule evaluate:
@@ -88,6 +91,7 @@ rule evaluate:
         train_labels="results/arrays/train-labels.npy",
     output:
         metrics="results/metrics.json",
+        record="results/records/evaluate.json",
     log:
         "results/logs/evaluate.log",
     benchmark:
@@ -104,4 +108,4 @@ rule evaluate:
         "python {params.script:q} --model {input.model}"
         " --test-images {input.test_images} --test-labels {input.test_labels}"
         " --train-labels {input.train_labels}"
-        " --output {output.metrics} --log {log}"
+        " --output {output.metrics} --record {output.record} --log {log}"

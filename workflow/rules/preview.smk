@@ -7,6 +7,7 @@ rule preview:
         labels="results/arrays/train-labels.npy",
     output:
         png="results/preview.png",
+        record="results/records/preview.json",
     log:
         "results/logs/preview.log",
     benchmark:
@@ -22,4 +23,5 @@ rule preview:
         "Draw {output.png}"
     shell:
         "python {params.script:q} --images {input.images} --labels {input.labels}"
-        " --seed {params.settings[seed]} --output {output.png} --log {log}"
+        " --seed {params.settings[seed]} --output {output.png}"
+        " --record {output.record} --log {log}"

@@ -1,5 +1,8 @@
 # Registers the model, once for its content.
 
+# The checksums of the four arrays, in the order in which register_on.py compares them.
+DATA_SHA256 = " ".join([*PAYLOADS["train"], *PAYLOADS["test"]])
+
 
 rule register:
     input:
@@ -15,6 +18,7 @@ rule register:
         ),
     output:
         receipt="results/registered.json",
+        record="results/records/register.json",
     log:
         "results/logs/register.log",
     benchmark:
@@ -31,6 +35,8 @@ rule register:
             "dataset": config["dataset"],
             "solver": config["solver"],
             "seed": config["seed"],
+            "arguments": TRAINING_ARGUMENTS,
+            "data_sha256": DATA_SHA256,
         },
         azureml=AZUREML,
         launcher=SCRIPTS / "register_on.py",
@@ -43,11 +49,12 @@ rule register:
         "python {params.launcher:q} --azureml {params.azureml:q} --model {input.model}"
         " --metrics {input.metrics} --training {input.training}"
         " --sweep {input.sweep} --pictures {input.pictures}"
-        " --data-folder results/arrays"
+        " --data-folder results/arrays --data-sha256 {params.settings[data_sha256]}"
         " --training-script {params.training_script:q} --environment {params.environment:q}"
         " --model-name {params.settings[model_name]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"
         " --registry-uri {params.settings[registry_uri]:q}"
         " --parameters dataset={params.settings[dataset]:q} solver={params.settings[solver]}"
         " seed={params.settings[seed]}"
-        " --receipt {output.receipt} --log {log}"
+        " --receipt {output.receipt} --record {output.record} --log {log}"
+        " -- {params.settings[arguments]}"

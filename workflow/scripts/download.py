@@ -12,6 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lib.command import UserError, log, run
 from lib.files import replacing
+from lib.record import write_record
 from lib.sources import SOURCES, SourceError
 
 CHUNK = 1 << 20
@@ -104,11 +105,13 @@ def main(options: argparse.Namespace) -> None:
             source = fetch(name, dataset["files"][name], sources, part)
             # What gave one file will give the next; what failed is not waited for again.
             sources = [source, *(other for other in sources if other != source)]
+    write_record(options.record, outputs=options.files)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="download.py", description=__doc__)
     parser.add_argument("--datasets", type=Path, required=True, help="the registry of data sets")
     parser.add_argument("--dataset", required=True, help="the data set's name in the registry")
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     parser.add_argument("files", type=Path, nargs="+", help="the .gz files to write")
     run(parser, main)

@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from lib.command import log, run
 from lib.files import replacing
+from lib.record import write_record
 
 PARTS = {"train": ("training part", "0.6", "o--"), "validation": ("validation part", "C0", "o-")}
 
@@ -58,6 +59,7 @@ def main(options: argparse.Namespace) -> None:
     with replacing(options.output) as (part,):
         # Without a Software entry the bytes depend on the picture alone.
         figure.savefig(part, format="png", metadata={"Software": None})
+    write_record(options.record, outputs=[options.output], inputs=[options.sweep])
     log.info("%s: %d rates", options.output, len(sweep["candidates"]))
 
 
@@ -65,4 +67,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="draw_sweep.py", description=__doc__)
     parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     run(parser, main)

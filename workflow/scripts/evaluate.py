@@ -10,6 +10,7 @@ from lib.command import log, run
 from lib.files import write_json
 from lib.imports import quick_imports
 from lib.model import predict, regularization_rate
+from lib.record import write_record
 
 with quick_imports(without="pandas"):
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
@@ -59,6 +60,8 @@ def main(options: argparse.Namespace) -> None:
     n_train = len(np.load(options.train_labels, mmap_mode="r"))
     measured = metrics(truth, predicted, regularization_rate(model), n_train)
     write_json(options.output, measured)
+    inputs = [options.model, options.test_images, options.test_labels, options.train_labels]
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("accuracy %.4f on %d test images", measured["accuracy"], measured["n_test"])
 
 
@@ -69,4 +72,5 @@ if __name__ == "__main__":
     parser.add_argument("--test-labels", type=Path, required=True, help=".npy of their labels")
     parser.add_argument("--train-labels", type=Path, required=True, help="counted for n_train")
     parser.add_argument("--output", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     run(parser, main)

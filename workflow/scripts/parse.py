@@ -2,8 +2,10 @@
 
 import argparse
 import gzip
+import hashlib
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ import numpy as np
 from lib import idx
 from lib.command import UserError, log, run
 from lib.files import replacing
+from lib.record import write_record
 
 CHUNK = 1 << 20
 
 
-def parse_idx(source: Path, target: Path, dimensions: int) -> tuple[int, ...]:
+def parse_idx(
+    source: Path, target: Path, dimensions: int, sha256: str | None = None
+) -> tuple[int, ...]:
     """Write the array of a gzipped IDX file as .npy.
 
     Parameters
@@ -26,6 +31,8 @@ def parse_idx(source: Path, target: Path, dimensions: int) -> tuple[int, ...]:
         The .npy file to write.
     dimensions : {1, 3}
         1 for labels, 3 for images.
+    sha256 : str, optional
+        The checksum that the file's payload must have.
 
     Returns
     -------
@@ -35,17 +42,19 @@ def parse_idx(source: Path, target: Path, dimensions: int) -> tuple[int, ...]:
     Raises
     ------
     UserError
-        If the file is not whole, or not what is expected; ``target`` is then of no use.
+        If the file is not whole, or not the expected one; do not use ``target`` then.
     """
     try:
         with gzip.open(source) as stream, open(target, "wb") as array:
             shape = idx.read_header(stream, dimensions)
+            digest = hashlib.sha256(idx.header(shape))
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "|u1", "fortran_order": False, "shape": shape}
             )
             promised = missing = math.prod(shape)
             while missing and (chunk := stream.read(min(CHUNK, missing))):
                 array.write(chunk)
+                digest.update(chunk)
                 missing -= len(chunk)
             if missing:
                 raise UserError(
@@ -60,11 +69,22 @@ def parse_idx(source: Path, target: Path, dimensions: int) -> tuple[int, ...]:
         raise _unusable(source, f"it is not an undamaged gzip file ({error}).") from None
     except UserError as error:
         raise _unusable(source, str(error)) from None
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise UserError(
+            f"{source} is not the file of this data set: config/datasets.yaml has sha256 {sha256} "
+            f"for its payload, the file has {digest.hexdigest()}. Delete it and run again."
+        )
     return shape
 
 
-def parse_set(images: Path, labels: Path, images_out: Path, labels_out: Path) -> tuple[int, ...]:
-    """Parse a set's images and labels; see :func:`parse_idx`.
+def parse_set(
+    images: Path,
+    labels: Path,
+    images_out: Path,
+    labels_out: Path,
+    sha256: Sequence[str | None] = (None, None),
+) -> tuple[int, ...]:
+    """Parse a set's images and labels, and check their payloads; see :func:`parse_idx`.
 
     Returns
     -------
@@ -74,10 +94,10 @@ def parse_set(images: Path, labels: Path, images_out: Path, labels_out: Path) ->
     Raises
     ------
     UserError
-        If either file cannot be parsed, or they differ in number.
+        If either file cannot be parsed, is not the expected one, or they differ in number.
     """
-    images_shape = parse_idx(images, images_out, dimensions=3)
-    (n_labels,) = parse_idx(labels, labels_out, dimensions=1)
+    images_shape = parse_idx(images, images_out, 3, sha256[0])
+    (n_labels,) = parse_idx(labels, labels_out, 1, sha256[1])
     if images_shape[0] != n_labels:
         raise UserError(
             f"expected a label for each image, found {images_shape[0]} images in {images} and "
@@ -92,7 +112,9 @@ def _unusable(source: Path, reason: str) -> UserError:
 
 def main(options: argparse.Namespace) -> None:
     with replacing(options.images_out, options.labels_out) as parts:
-        shape = parse_set(options.images, options.labels, *parts)
+        shape = parse_set(options.images, options.labels, *parts, options.sha256)
+    outputs = [options.images_out, options.labels_out]
+    write_record(options.record, outputs, inputs=[options.images, options.labels])
     log.info("%s: %d images of %d x %d", options.images_out, *shape)
 
 
@@ -102,4 +124,12 @@ if __name__ == "__main__":
     parser.add_argument("--labels", type=Path, required=True, help="gzipped IDX labels")
     parser.add_argument("--images-out", type=Path, required=True, help="the .npy of the images")
     parser.add_argument("--labels-out", type=Path, required=True, help="the .npy of the labels")
+    parser.add_argument(
+        "--sha256",
+        nargs=2,
+        default=(None, None),
+        metavar=("IMAGES", "LABELS"),
+        help="the checksums that the payloads of the two files must have",
+    )
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     run(parser, main)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lib.command import log, run
 from lib.files import replacing
+from lib.record import write_record
 
 COUNT, COLUMNS = 30, 10
 
@@ -50,6 +51,8 @@ def main(options: argparse.Namespace) -> None:
     with replacing(options.output) as (part,):
         # Without a Software entry the bytes depend on the picture alone.
         figure.savefig(part, format="png", metadata={"Software": None})
+    inputs = [options.images, options.labels]
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d of %d images", options.output, min(COUNT, len(images)), len(images))
 
 
@@ -59,4 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--labels", type=Path, required=True, help="the .npy of the labels")
     parser.add_argument("--seed", type=int, default=42, help="decides which images are drawn")
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     run(parser, main)

@@ -20,7 +20,7 @@ from lib.files import flush, write_json
 from lib.imports import quick_imports
 from lib.model import features
 from lib.pins import pinned
-from lib.provenance import load_sets, provenance
+from lib.provenance import check_chain, load_sets, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
 
 with quick_imports():
@@ -142,6 +142,7 @@ def main(options: argparse.Namespace) -> None:
     training = json.loads(options.training.read_text(encoding="utf-8"))
     arrays = load_sets(options.data_folder)
     sha256 = provenance(options.model, arrays, options.training_script)
+    check_chain(options, training, sha256["model"], arrays)
     packages = pinned(options.environment)
     parameters = with_rate(options.parameters, measured)
     git = git_state(options.training_script.parent)
@@ -201,6 +202,9 @@ if __name__ == "__main__":
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )
     parser.add_argument(
+        "--data-sha256", nargs=4, required=True, help="the checksums of the data set's four files"
+    )
+    parser.add_argument(
         "--training-script", type=Path, required=True, help="what trained the model"
     )
     parser.add_argument(
@@ -213,4 +217,5 @@ if __name__ == "__main__":
         "--parameters", nargs="+", default=[], metavar="KEY=VALUE", help="how it was trained"
     )
     parser.add_argument("--receipt", type=Path, required=True, help="registered.json")
+    parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
     run(parser, main)

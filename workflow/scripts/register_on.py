@@ -1,12 +1,8 @@
-"""Register the model where it was trained, and write the registration receipt.
-
-Where that is this machine, register.py takes the place of this process.
-"""
+"""Register the model where it was trained, and write the registration receipt."""
 
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from backends import records
@@ -14,20 +10,23 @@ from backends.frame import run_in_cloud
 from backends.settings import compute_settings
 from lib.command import UserError
 from lib.files import write_json
+from lib.provenance import SETS, check_chain, load_sets, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
-
-LOCAL = Path(__file__).with_name("register.py")
+from lib.record import write_record
 
 
 def main(options: argparse.Namespace) -> None:
     training = json.loads(options.training.read_text(encoding="utf-8"))
     if training["backend"] == "local":
-        arguments = sys.argv[1:]
-        at = arguments.index("--azureml")
-        command = [sys.executable, str(LOCAL), *arguments[:at], *arguments[at + 2 :]]
-        sys.stderr.flush()
-        os.execv(command[0], command)
-    write_json(options.receipt, register_there(options, training))
+        # Imports MLflow, which takes seconds and is not used in a cloud.
+        from register import main as register_here
+
+        register_here(options)
+    else:
+        write_json(options.receipt, register_there(options, training))
+    inputs = [options.model, options.metrics, options.training, options.sweep, *options.pictures]
+    inputs += [options.data_folder / f"{part}.npy" for part in SETS]
+    write_record(options.record, outputs=[options.receipt], inputs=inputs)
 
 
 def register_there(options: argparse.Namespace, training: dict) -> dict:
@@ -35,14 +34,10 @@ def register_there(options: argparse.Namespace, training: dict) -> dict:
     settings = json.loads(options.azureml)
     from backends.azureml import AzureML
     from backends.sdk_v1.workspace import open_configured, uri
-    from lib.provenance import load_sets, provenance
 
-    sha256 = provenance(options.model, load_sets(options.data_folder), options.training_script)
-    if sha256["model"] != training["model_sha256"]:
-        raise UserError(
-            f"{options.model} is not the model of run {training['run_id']}: expected sha256 "
-            f"{training['model_sha256']}, found {sha256['model']}. Delete it and run again."
-        )
+    arrays = load_sets(options.data_folder)
+    sha256 = provenance(options.model, arrays, options.training_script)
+    check_chain(options, training, sha256["model"], arrays)
     measured = json.loads(options.metrics.read_text(encoding="utf-8"))
     parameters = with_rate(options.parameters, measured)
     git = git_state(options.training_script.parent)
@@ -79,19 +74,24 @@ if __name__ == "__main__":
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json")
     parser.add_argument("--training", type=Path, required=True, help="training.json")
     parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
-    parser.add_argument("--pictures", nargs="+", type=Path, help="for register.py")
+    parser.add_argument("--pictures", nargs="+", type=Path, help="the PNGs")
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )
     parser.add_argument(
+        "--data-sha256", nargs=4, required=True, help="the checksums of the data set's four files"
+    )
+    parser.add_argument(
         "--training-script", type=Path, required=True, help="what trained the model"
     )
-    parser.add_argument("--environment", type=Path, required=True, help="for register.py")
+    parser.add_argument("--environment", type=Path, required=True, help="conda file with the pins")
     parser.add_argument("--model-name", required=True, help="the registered model's name")
-    parser.add_argument("--experiment-name", required=True, help="for register.py")
-    parser.add_argument("--registry-uri", required=True, help="for register.py")
+    parser.add_argument("--experiment-name", required=True, help="the MLflow experiment")
+    parser.add_argument("--registry-uri", required=True, help="an MLflow store")
     parser.add_argument(
         "--parameters", nargs="+", default=[], metavar="KEY=VALUE", help="how it was trained"
     )
     parser.add_argument("--receipt", type=Path, required=True, help="registered.json")
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
     run_in_cloud(parser, main)

@@ -86,7 +86,8 @@ def main(options: argparse.Namespace) -> None:
     report(options.output, options.data_folder)
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the program's options."""
     parser = argparse.ArgumentParser(prog="train.py", description=__doc__)
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has train-{images,labels}.npy"
@@ -115,4 +116,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/sklearn_mnist_model.pkl"), help="the model"
     )
-    run(parser, main)
+    return parser
+
+
+if __name__ == "__main__":
+    run(parser(), main)

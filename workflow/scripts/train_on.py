@@ -1,14 +1,10 @@
-"""Train on the backend that is configured, and record which it was and why.
-
-Where that is this machine, train.py takes the place of this process.
-"""
+"""Train on the backend that is configured, and record which it was and why."""
 
 import argparse
 import importlib.metadata
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 
 from backends import Job, records
@@ -21,9 +17,22 @@ from lib.command import log
 from lib.files import write_json
 from lib.fingerprint import fingerprint
 from lib.pins import pinned, pinned_python
+from lib.record import sha256, write_record
 
 
 def main(options: argparse.Namespace) -> None:
+    for path in options.remove:
+        path.unlink(missing_ok=True)
+    train(options)
+    write_record(
+        options.record,
+        outputs=[options.output, options.training, options.output.with_name("sweep.json")],
+        inputs=[options.data_folder / f"train-{kind}.npy" for kind in ("images", "labels")],
+    )
+
+
+def train(options: argparse.Namespace) -> None:
+    """Choose the backend, and train there."""
     settings = json.loads(options.azureml)
     chosen = choose(options.backend, Path.cwd(), settings["workspace_config"])
     if chosen.backend == "azureml":
@@ -41,7 +50,7 @@ def main(options: argparse.Namespace) -> None:
 
 def describe(options: argparse.Namespace) -> Job:
     """Return what is to be trained, with its fingerprint."""
-    # They import NumPy, which training here has no use for in this process.
+    # Imports NumPy, which takes longer than finding out that there is no workspace.
     from lib import idx
     from lib.provenance import load_sets
 
@@ -89,27 +98,28 @@ def train_there(backend, job: Job, options: argparse.Namespace, chosen: Choice) 
     backend.wait(run_id)
     collected = backend.collect(run_id, options.output)
     versions = {"python": pinned_python(options.environment)} | pinned(options.environment)
-    record(options, chosen, versions, collected, job.fingerprint)
+    write_training(options, chosen, versions, collected, job.fingerprint)
 
 
 def train_here(options: argparse.Namespace, chosen: Choice) -> None:
-    """Let train.py take the place of this process, so that signals and exit codes are its own."""
-    names = pinned(options.environment)
-    versions = {"python": platform.python_version()}
-    versions |= {name: found for name in names if (found := installed(name))}
-    record(options, chosen, versions, {}, None)
-    command = [
-        *(sys.executable, str(options.script)),
+    """Train in this process, by the script that is sent to a cloud."""
+    # Imports NumPy and scikit-learn, which waiting for a cloud does without.
+    from train import main as train_model
+    from train import parser
+
+    arguments = [
         *("--data-folder", str(options.data_folder), *options.arguments),
         *("--threads", str(options.threads), "--output", str(options.output)),
         *("--candidates", str(options.candidates)),
-        *("--log", str(options.training_log)),
     ]
-    sys.stderr.flush()
-    os.execv(command[0], command)
+    train_model(parser().parse_args(arguments))
+    names = pinned(options.environment)
+    versions = {"python": platform.python_version()}
+    versions |= {name: found for name in names if (found := installed(name))}
+    write_training(options, chosen, versions, {"model_sha256": sha256(options.output)}, None)
 
 
-def record(
+def write_training(
     options: argparse.Namespace,
     chosen: Choice,
     versions: dict[str, str],
@@ -157,6 +167,14 @@ if __name__ == "__main__":
     )
     parser.add_argument("--output", type=Path, required=True, help="model.pkl")
     parser.add_argument("--training", type=Path, required=True, help="training.json")
-    parser.add_argument("--training-log", type=Path, required=True, help="train.py's log")
+    parser.add_argument(
+        "--remove",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="results of an earlier configuration that this one does not have",
+    )
+    parser.add_argument("--record", type=Path, help="the record of what was made from what")
     parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
     run_in_cloud(parser, main)

@@ -39,17 +39,17 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         for line in filter(str.strip, text.splitlines()):
-            logging.info("azureml: %s", line)
+            logging.info("printed: %s", line)
         return len(text)
 
 
 def run_in_cloud(
     parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]
 ) -> None:
-    """Run a script's ``main`` as `lib.command.run` does, and end the process at once.
+    """Run a script's ``main`` as `lib.command.run` does, and end the process.
 
-    What the SDK prints goes to the log file. Its exit hooks, which wait for a network that may not
-    answer, are not run.
+    What the SDK prints goes to the log file. Its exit hooks wait for a network that may not answer:
+    where it was imported, they are not run.
     """
     code = 0
     try:
@@ -58,6 +58,8 @@ def run_in_cloud(
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     sys.stdout.flush()
     sys.stderr.flush()
+    if not any(name.partition(".")[0] == "azureml" for name in sys.modules):
+        sys.exit(code)
     logging.shutdown()
     os._exit(code)
 

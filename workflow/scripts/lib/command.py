@@ -1,10 +1,13 @@
 """The frame of every script: its log, its progress, and errors that are sentences."""
 
 import argparse
+import fcntl
 import gc
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger("workflow")
@@ -31,7 +34,8 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     options = parser.parse_args()
     _set_up(options.log)
     try:
-        main(options)
+        with _at_work():
+            main(options)
     except UserError as error:
         log.error("%s: %s", parser.prog, error)
         sys.exit(1)
@@ -58,6 +62,26 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     finally:
         # Python looks for garbage once more when it ends: a second, after MLflow was imported.
         gc.freeze()
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """In the block, hold a lock that tells Snakemake's next run that this job is at work.
+
+    A job outlives a Snakemake that was killed, and would write into the results of the next run.
+    See workflow/rules/locks.smk, which sets the variable.
+    """
+    if not Path(".snakemake").is_dir():
+        yield
+        return
+    with open(".snakemake/jobs", "a") as jobs:
+        # A file system without locks: Snakemake cannot be told.
+        with suppress(OSError):
+            fcntl.flock(jobs, fcntl.LOCK_SH)
+        run_id = os.environ.get("SNAKEMAKE_RUN_ID")
+        if run_id and run_id != Path(".snakemake/running").read_text():
+            raise UserError("the run that started this job has ended, and another has begun.")
+        yield
 
 
 def _set_up(log_file: Path | None) -> None:
