@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
+# The workflow under test; another version of it, to see that a test finds a fault that it had.
+CODE = Path(os.environ.get("WORKFLOW_UNDER_TEST", TOP))
 # As on a machine where no environment is activated.
 ENVIRONMENT = {**os.environ, "PATH": os.defpath}
 
@@ -18,15 +20,17 @@ class Checkout:
 
     def __init__(self, path: Path):
         self.path = path
+        #: More environment variables for snakemake and its jobs.
+        self.environment: dict[str, str] = {}
 
     @classmethod
     def fresh(cls, path: Path) -> "Checkout":
         """Return a checkout without data, results or registry."""
         path.mkdir(parents=True, exist_ok=True)
-        shutil.copy(TOP / "Snakefile", path)
+        shutil.copy(CODE / "Snakefile", path)
         for folder in ("workflow", "config", "profiles"):
             ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(TOP / folder, path / folder, ignore=ignored)
+            shutil.copytree(CODE / folder, path / folder, ignore=ignored)
         return cls(path)
 
     def copied(self, path: Path) -> "Checkout":
@@ -47,15 +51,23 @@ class Checkout:
         )
 
     def snakemake(self, *arguments: str, **config) -> subprocess.CompletedProcess:
-        """Run snakemake to its end; ``config`` becomes ``--config key=value ...``."""
-        return subprocess.run(
+        """Run snakemake to its end; ``config`` becomes ``--config key=value ...``.
+
+        It leads a process group of its own, of which nothing is left when this returns.
+        """
+        process = subprocess.Popen(
             command(*arguments, **config),
             cwd=self.path,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | self.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+        # Jobs write to the same pipes: they are at their ends when no job is left.
+        said = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
     def finish(self, *arguments: str, **config) -> subprocess.CompletedProcess:
         """Run snakemake, which has to succeed."""

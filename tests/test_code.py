@@ -14,10 +14,10 @@ SCRIPTS = TOP / "workflow/scripts"
 @pytest.mark.parametrize(
     ("script", "modules"),
     [
-        ("download.py", ["command", "files", "idx", "sources"]),
-        ("parse.py", ["command", "files", "idx"]),
-        ("preview.py", ["command", "files"]),
-        ("draw_sweep.py", ["command", "files"]),
+        ("download.py", ["command", "files", "idx", "record", "sources"]),
+        ("parse.py", ["command", "files", "idx", "record"]),
+        ("preview.py", ["command", "files", "record"]),
+        ("draw_sweep.py", ["command", "files", "record"]),
         (
             "train.py",
             [
@@ -40,7 +40,7 @@ SCRIPTS = TOP / "workflow/scripts"
                 "sweep",
             ],
         ),
-        ("evaluate.py", ["command", "files", "imports", "model"]),
+        ("evaluate.py", ["command", "files", "imports", "model", "record"]),
         (
             "register.py",
             [

@@ -84,18 +84,7 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
     write_model(tmp_path / "model.pkl", rate=0.5)
     predicted = register.joblib.load(tmp_path / "model.pkl").predict(features(images[40:]))
     write_json(tmp_path / "metrics.json", metrics(labels[40:], predicted, 0.5, 40))
-    write_json(
-        tmp_path / "training.json",
-        {
-            "backend": "local",
-            "backend_reason": "no workspace is configured",
-            "workspace": None,
-            "portal_url": None,
-            "environment": {"python": "3.11.7"} | pinned(ENVIRONMENT),
-            "arguments": ARGUMENTS,
-            "model_sha256": sha256_of(tmp_path / "model.pkl"),
-        },
-    )
+    describe_training(tmp_path / "model.pkl")
     (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     write_json(tmp_path / "sweep.json", SWEEP | {"candidates": []})
     return Namespace(
@@ -120,6 +109,22 @@ def options(tmp_path: Path, empty_store: Path) -> Namespace:
 def given(parameters: dict[str, str]) -> list[str]:
     """Return the parameters as the rule gives them: the model itself tells its rate."""
     return [f"{key}={value}" for key, value in parameters.items() if key != "regularization"]
+
+
+def describe_training(model: Path) -> None:
+    """Write training.json, as it is after this model was trained."""
+    write_json(
+        model.with_name("training.json"),
+        {
+            "backend": "local",
+            "backend_reason": "no workspace is configured",
+            "workspace": None,
+            "portal_url": None,
+            "environment": {"python": "3.11.7"} | pinned(ENVIRONMENT),
+            "arguments": ARGUMENTS,
+            "model_sha256": sha256_of(model),
+        },
+    )
 
 
 def write_model(path: Path, rate: float) -> None:
@@ -247,9 +252,11 @@ def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
     registered(options)
     first = options.model.read_bytes()
     write_model(options.model, rate=0.8)
+    describe_training(options.model)
     assert registered(options)["version"] == 2
     assert len(runs(options)) == 2
     options.model.write_bytes(first)
+    describe_training(options.model)
     assert registered(options)["version"] == 1
     assert versions(options) == [("my_model", 1), ("my_model", 2)]
 
@@ -360,6 +367,40 @@ def refusal(options: Namespace, registry_uri: str) -> str:
     assert registry_uri in str(refused.value)
     assert "registry_uri in config/config.yaml" in str(refused.value)
     return str(refused.value)
+
+
+def test_arrays_of_another_data_set_are_refused(options: Namespace):
+    labels = options.data_folder / "test-labels.npy"
+    np.save(labels, np.load(labels)[::-1])
+    with pytest.raises(UserError) as refused:
+        registered(options)
+    assert str(refused.value) == (
+        f"{labels} is not of the configured data set: expected sha256 {options.data_sha256[3]} of "
+        f"its IDX payload, found {idx.payload_sha256(np.load(labels))}. Delete it and run again."
+    )
+
+
+def test_a_model_that_was_not_trained_here_is_refused(options: Namespace):
+    trained = sha256_of(options.model)
+    write_model(options.model, rate=0.8)
+    with pytest.raises(UserError) as refused:
+        registered(options)
+    assert str(refused.value) == (
+        f"{options.model} is not the model that {options.training} describes: expected sha256 "
+        f"{trained}, found {sha256_of(options.model)}. Delete it and run again."
+    )
+
+
+def test_a_model_of_other_settings_is_refused(options: Namespace):
+    expected = [*ARGUMENTS[:-1], "7"]
+    with pytest.raises(UserError) as refused:
+        registered(options, arguments=expected)
+    assert str(refused.value) == (
+        f"{options.model} was not trained as the configuration says: expected "
+        f"'{' '.join(expected)}', found '{' '.join(ARGUMENTS)}' in {options.training}. "
+        f"Delete {options.model} and run again."
+    )
+    assert not options.receipt.exists()
 
 
 def test_a_server_that_does_not_answer_is_named(options: Namespace, monkeypatch):

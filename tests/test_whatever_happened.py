@@ -1,0 +1,363 @@
+"""Whatever happened before, a call that succeeds leaves what a fresh clone would have made.
+
+Random sequences of calls with other configurations and targets, of failures in each program, and of
+files that are deleted or altered, with the real Snakemake on small data. After each call with exit
+code 0 all results that its target needs are compared with those of a checkout in which nothing else
+has ever happened.
+
+``make test`` runs the same sequences each time. ``make test-long`` runs others for an hour, or for
+as many minutes as the variable MINUTES says.
+"""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import hypothesis
+import pytest
+import yaml
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from checkout import Checkout
+from samples import labelled_images, write_data_set
+
+MINUTES = float(os.environ.get("MINUTES", 0))
+SINGLE, SEVERAL = 0.5, "[0.5,2]"
+
+CONFIGURATIONS = [
+    {"dataset": "small", "regularization": SINGLE},
+    {"dataset": "small", "regularization": SEVERAL},
+    {"dataset": "small", "regularization": 2},
+    {"dataset": "small", "regularization": SINGLE, "seed": 7},
+    {"dataset": "digits", "regularization": SINGLE},
+    {"dataset": "misspelt", "regularization": SINGLE},
+]
+if MINUTES:
+    CONFIGURATIONS += [
+        {"dataset": "small", "regularization": SEVERAL, "seed": 7},
+        {"dataset": "small", "regularization": SINGLE, "solver": "liblinear"},
+        {"dataset": "small", "regularization": SINGLE, "model_name": "other"},
+        {"dataset": "digits", "regularization": SEVERAL},
+        {"dataset": "digits", "regularization": 2, "solver": "liblinear", "seed": 7},
+        {"dataset": "misspelt", "regularization": SEVERAL},
+    ]
+
+# ---- The files of each target ---------------------------------------------------------------
+
+KINDS = "images", "labels"
+TRAIN = [f"raw/train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+TRAIN += [f"arrays/train-{kind}.npy" for kind in KINDS]
+TEST = [name.replace("raw/train", "raw/t10k").replace("/train", "/test") for name in TRAIN]
+MODEL = [*TRAIN, *TEST, "model.pkl", "training.json", "sweep.json"]
+NEEDED = {
+    "arrays/test-images.npy": TEST,
+    "preview.png": [*TRAIN, "preview.png"],
+    "model.pkl": MODEL,
+    "metrics.json": [*MODEL, "metrics.json"],
+    "sweep.png": [*MODEL, "sweep.png"],
+    "registered.json": [*MODEL, "preview.png", "metrics.json", "sweep.png", "registered.json"],
+}
+NEEDED["all"] = NEEDED["registered.json"]
+RULES = "download_train download_t10k parse_train parse_test preview train draw_sweep evaluate"
+RECORDS = [f"records/{rule}.json" for rule in [*RULES.split(), "register"]]
+FILES = [*NEEDED["all"], *RECORDS]
+
+# ---- Failures ------------------------------------------------------------------------------
+
+# How many files each program writes, its record included.
+WRITTEN = {
+    "download": 3,
+    "parse": 3,
+    "preview": 2,
+    "train_on": 4,
+    "draw_sweep": 2,
+    "evaluate": 2,
+    "register_on": 2,
+}
+KINDS_OF_FAILURE = "exit", "exception", "killed", "interrupted", "all killed"
+
+
+@st.composite
+def faults(draw) -> str:
+    """Return what FAULT may say, see faults/sitecustomize.py."""
+    program = draw(st.sampled_from(list(WRITTEN)))
+    moment = draw(st.sampled_from(["start", "end", *map(str, range(WRITTEN[program]))]))
+    return ",".join([program, moment, draw(st.sampled_from(KINDS_OF_FAILURE))])
+
+
+# ---- What a fresh clone makes --------------------------------------------------------------
+
+
+def new_checkout(folder: Path) -> Checkout:
+    """Return a fresh checkout with two more data sets; the folder of one is misspelt."""
+    checkout = Checkout.fresh(folder)
+    entries = {}
+    for name, seed in (("small", 0), ("misspelt", 1)):
+        images, labels = labelled_images(90, 5, 4, classes=[0, 7, 200], seed=seed)
+        data = checkout.path / "data" / name
+        files = write_data_set(data, (images[:60], labels[:60]), (images[60:], labels[60:]))
+        source = "data/mispelt" if name == "misspelt" else f"data/{name}"
+        entries[name] = {"files": files, "sources": [{"folder": source}]}
+    with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
+        yaml.safe_dump(entries, registry)
+    return checkout
+
+
+class FreshRuns:
+    """Checkouts that were only ever called with one configuration, and without a failure."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.checkouts: dict[str, Checkout] = {}
+        self.finished: set[tuple[str, str]] = set()
+
+    def finish(self, configuration: dict, target: str) -> Checkout:
+        """Return the checkout of a configuration, in which the target was made."""
+        key = json.dumps(configuration)
+        if key not in self.checkouts:
+            self.checkouts[key] = new_checkout(self.folder / str(len(self.checkouts)))
+        checkout = self.checkouts[key]
+        if (key, target) not in self.finished:
+            checkout.finish(*named(target), **configuration)
+            self.finished.add((key, target))
+        return checkout
+
+
+def named(target: str) -> list[str]:
+    """Return a target as the command line names it."""
+    return [] if target == "all" else [f"results/{target}"]
+
+
+def content(checkout: Checkout, name: str) -> object:
+    """Return what is in a result, None if it is not there; of a receipt, what has no history."""
+    path = checkout.path / "results" / name
+    if not path.exists():
+        return None
+    if name != "registered.json":
+        return path.read_bytes()
+    receipt = json.loads(path.read_text(encoding="utf-8"))
+    return {key: receipt[key] for key in receipt.keys() - {"version", "run_id"}}
+
+
+@pytest.fixture(scope="module")
+def fresh_runs(tmp_path_factory: pytest.TempPathFactory) -> FreshRuns:
+    return FreshRuns(tmp_path_factory.mktemp("fresh"))
+
+
+# ---- A checkout in which a lot happens -----------------------------------------------------
+
+
+class History:
+    """A checkout, what has happened in it, and what must hold."""
+
+    #: How many times snakemake was called, over all histories.
+    calls = 0
+
+    def __init__(self, folder: Path, fresh_runs: FreshRuns):
+        self.checkout, self.fresh_runs = new_checkout(folder), fresh_runs
+        self.results = self.checkout.path / "results"
+        self.happened: list[str] = []
+
+    def call(self, configuration: dict, target: str, fault: str | None = None) -> bool:
+        """Call snakemake, and check all that must hold; tell whether it ended with exit code 0."""
+        if target == "sweep.png" and configuration["regularization"] != SEVERAL:
+            target = "metrics.json"  # There is no such rule.
+        self.happened.append(f"call {configuration} {target} {fault}")
+        faults = Path(__file__).parent / "faults"
+        self.checkout.environment = {"FAULT": fault, "PYTHONPATH": str(faults)} if fault else {}
+        ended = self.checkout.snakemake(*named(target), **configuration)
+        History.calls += 1
+        said = "\n".join([*self.happened, ended.stdout, ended.stderr])
+        if ended.returncode == 0:
+            assert configuration["dataset"] != "misspelt", said
+            self.check(configuration, target, said)
+            self.checkout.environment = {}
+            again = self.checkout.finish(*named(target), **configuration)
+            History.calls += 1
+            assert "Nothing to be done" in again.stdout + again.stderr, said + again.stderr
+        else:
+            hidden = not (self.checkout.path / "data/small").exists()
+            assert fault or hidden or configuration["dataset"] == "misspelt", said
+        return ended.returncode == 0
+
+    def check(self, configuration: dict, target: str, said: str) -> None:
+        """Check that all that a target needs is what a fresh clone makes."""
+        fresh = self.fresh_runs.finish(configuration, target)
+        names = set(NEEDED[target])
+        if "model.pkl" in names and configuration["regularization"] != SEVERAL:
+            names.add("sweep.png")  # It must not be there.
+        different = [
+            name for name in sorted(names) if content(self.checkout, name) != content(fresh, name)
+        ]
+        assert not different, f"{different} differ from a fresh clone's.\n{said}"
+
+    def start_with(self, configuration: dict) -> None:
+        """Begin where a run of this configuration has ended."""
+        self.happened.append(f"start with {configuration}")
+        fresh = self.fresh_runs.finish(configuration, "all")
+        for folder in (".snakemake", "results"):
+            shutil.copytree(fresh.path / folder, self.checkout.path / folder, dirs_exist_ok=True)
+
+    def change(self, name: str, how: str) -> None:
+        """Delete or alter a file below results/."""
+        path, backup = self.results / name, self.checkout.path / "backup" / name
+        self.happened.append(f"{how} {name}")
+        if how == "restore" and backup.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(backup, path)
+        if not path.exists():
+            return
+        if how == "backup" and name not in RECORDS:
+            backup.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, backup)
+        elif how == "delete":
+            path.unlink()
+        elif how == "touch":
+            os.utime(path)
+        elif how == "empty":
+            path.write_bytes(b"")
+        elif how == "truncate":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif how == "append":
+            path.write_bytes(path.read_bytes() + b"0")
+        elif how == "edit":
+            whole = path.read_bytes()
+            path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:] if whole else b"")
+
+
+CHANGES = "delete", "touch", "empty", "truncate", "append", "edit", "backup", "restore"
+WORKING = [each for each in CONFIGURATIONS if each["dataset"] != "misspelt"]
+
+
+class WhateverHappens(RuleBasedStateMachine):
+    """Any sequence of calls, failures and changed files."""
+
+    fresh_runs: FreshRuns
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=self.fresh_runs.folder))
+        self.history = History(self.folder / "checkout", self.fresh_runs)
+        self.configuration, self.target = CONFIGURATIONS[0], "all"
+
+    @initialize(configuration=st.none() | st.sampled_from(WORKING))
+    def start(self, configuration):
+        if configuration:
+            self.history.start_with(configuration)
+            self.configuration = configuration
+
+    @rule(
+        configuration=st.sampled_from(CONFIGURATIONS),
+        wanted=st.sampled_from(list(NEEDED)),
+        fault=st.none() | faults(),
+    )
+    def call(self, configuration, wanted, fault):
+        self.configuration, self.target = configuration, wanted
+        self.history.call(configuration, wanted, fault)
+
+    @rule(fault=st.none() | faults())
+    def call_the_same(self, fault):
+        self.history.call(self.configuration, self.target, fault)
+
+    @rule(wanted=st.sampled_from(list(NEEDED)))
+    def call_for_another_target(self, wanted):
+        self.target = wanted
+        self.history.call(self.configuration, wanted)
+
+    @rule(name=st.sampled_from(FILES), how=st.sampled_from(CHANGES))
+    def change_a_file(self, name, how):
+        self.history.change(name, how)
+
+    @rule(
+        names=st.lists(st.sampled_from(FILES), min_size=2, max_size=6), how=st.sampled_from(CHANGES)
+    )
+    def change_files(self, names, how):
+        for name in names:
+            self.history.change(name, how)
+
+    @rule()
+    def delete_snakemakes_records(self):
+        self.history.happened.append("delete .snakemake")
+        shutil.rmtree(self.history.checkout.path / ".snakemake", ignore_errors=True)
+
+    @rule()
+    def hide_or_show_the_source(self):
+        self.history.happened.append("hide or show the source")
+        shown, hidden = (self.history.checkout.path / "data" / name for name in ("small", "hidden"))
+        shown.rename(hidden) if shown.exists() else hidden.rename(shown)
+
+    def teardown(self):
+        shutil.rmtree(self.folder)
+
+
+SETTINGS = hypothesis.settings(
+    max_examples=7,
+    stateful_step_count=9,
+    deadline=None,
+    database=None,
+    # A failure says what happened; to look for a shorter one would take hours.
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+@pytest.mark.skipif(MINUTES > 0, reason="make test-long runs others")
+def test_whatever_happened(fresh_runs: FreshRuns):
+    WhateverHappens.fresh_runs = fresh_runs
+    run_state_machine_as_test(
+        WhateverHappens, settings=hypothesis.settings(SETTINGS, derandomize=True)
+    )
+    print(f"{History.calls} calls of snakemake")
+
+
+@pytest.mark.skipif(not MINUTES, reason="make test-long runs it")
+@pytest.mark.timeout(0)
+def test_whatever_happened_for_long(fresh_runs: FreshRuns, capsys: pytest.CaptureFixture):
+    WhateverHappens.fresh_runs = fresh_runs
+    settings = hypothesis.settings(SETTINGS, derandomize=False, stateful_step_count=15)
+    end, first = time.monotonic() + 60 * MINUTES, random.randrange(2**32)
+    with capsys.disabled():
+        try:
+            for seed in itertools.count(first):
+                print(f"\nseed {seed}, {History.calls} calls of snakemake until now", flush=True)
+                run_state_machine_as_test(hypothesis.seed(seed)(WhateverHappens), settings=settings)
+                if time.monotonic() > end:
+                    break
+        finally:
+            print(f"\n{History.calls} calls of snakemake")
+
+
+# ---- Sequences that went wrong -------------------------------------------------------------
+
+
+@pytest.fixture
+def history(tmp_path: Path, fresh_runs: FreshRuns) -> History:
+    """A checkout in which the small data set was run up to the receipt."""
+    history = History(tmp_path / "checkout", fresh_runs)
+    history.start_with(CONFIGURATIONS[0])
+    return history
+
+
+def test_a_data_set_that_cannot_be_had_is_not_another(history: History):
+    misspelt = CONFIGURATIONS[0] | {"dataset": "misspelt"}
+    for _ in range(3):
+        assert not history.call(misspelt, "all")
+    assert history.call(CONFIGURATIONS[0], "all")
+
+
+@pytest.mark.parametrize("target", ["all", "metrics.json"])
+def test_a_training_that_failed_is_done_again(history: History, target: str):
+    other = CONFIGURATIONS[0] | {"regularization": 2}
+    assert not history.call(other, target, "train_on,0,exit")
+    assert history.call(other, target)
+
+
+def test_after_a_failure_one_may_go_back(history: History):
+    assert not history.call(CONFIGURATIONS[0] | {"seed": 7}, "all", "train_on,0,exit")
+    assert history.call(CONFIGURATIONS[0], "all")
