@@ -13,7 +13,7 @@ PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
   $$python -c '$(IS_311)' 2>/dev/null && echo $$python && break; done)
 CLOUD := .venv-azureml/installed .venv-azureml-job/installed
 
-.PHONY: help setup setup-azureml run test azureml-demo bench format lint lock docs clean
+.PHONY: help setup setup-azureml run test test-long azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,9 @@ test: .venv-dev/installed lint  ## check format and lint, run all tests
 	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
 	else echo "The tests that need the Azure ML SDK v1 are left out: CPython 3.11 is not here."; fi
 	$(DEV)/python -m pytest -n auto --dist worksteal
+
+test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
+	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/test_whatever_happened.py -k for_long
 
 bench: .venv/installed  ## run the benchmarks: three quarters of an hour; BENCHMARKS="parse start" runs some
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy

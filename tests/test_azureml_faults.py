@@ -192,6 +192,24 @@ def test_a_run_that_is_cancelled_in_the_portal(cloud):
     check_submitted_anew(cloud)
 
 
+def test_a_run_that_failed_is_submitted_anew_though_an_older_receipt_stands(cloud):
+    cloud.succeed(RECEIPT, backend="azureml")
+    before = (cloud.path / MODEL).read_bytes()
+    cloud.emulator.faults.set("image_build_failed", times=1)
+    cloud.fail(RECEIPT, backend="azureml", regularization=2)
+    assert cloud.exists(RECEIPT) and not cloud.exists(MODEL)
+    # Who goes back gets the earlier run's model, and pays nothing.
+    cloud.succeed(RECEIPT, backend="azureml")
+    assert (cloud.path / MODEL).read_bytes() == before
+    assert cloud.statuses() == ["Completed", "Failed"]
+    cloud.emulator.faults.set("image_build_failed", times=1)
+    for end in (cloud.fail, cloud.succeed):
+        end(RECEIPT, backend="azureml", regularization=2)
+    assert cloud.statuses() == ["Completed", "Failed", "Failed", "Completed"]
+    assert cloud.json(RECEIPT)["metrics"]["regularization_rate"] == 2
+    assert cloud.json(RECEIPT)["run_id"] == cloud.runs()[-1][0]
+
+
 def test_a_run_without_its_output(cloud):
     cloud.emulator.faults.set("missing_output", times=1)
     message = cloud.fail(MODEL, backend="azureml")

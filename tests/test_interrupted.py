@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkout import Checkout
+from checkout import ENVIRONMENT, Checkout
 from samples import labelled_images, write_data_set
 
 TARGETS = ["results/metrics.json", "results/preview.png"]
@@ -66,7 +67,7 @@ def undisturbed(slow: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dic
 def results(checkout: Checkout) -> dict[str, bytes]:
     folder = checkout.path / "results"
     files = [path for path in folder.rglob("*") if path.is_file()]
-    kept = [path for path in files if path.parent.name not in ("logs", "benchmarks")]
+    kept = [path for path in files if path.parent.name not in ("logs", "benchmarks", "records")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
@@ -92,9 +93,14 @@ def kill_group(process: subprocess.Popen) -> None:
 
 
 def kill_snakemake_alone(process: subprocess.Popen) -> None:
-    """Kill Snakemake, and leave its job at work."""
+    """Kill Snakemake, and wait until its job has come to its end."""
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 60
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
 
 
 def at_work(rule: str, checkout: Checkout) -> bool:
@@ -124,10 +130,47 @@ def test_a_killed_run_is_taken_up(
     for rule, made in MADE.items():
         process = started(checkout)
         wait_for(rule, checkout, process)
-        kill(process)
         assert not (checkout.path / made).exists(), f"{rule} was not hit in the middle"
+        kill(process)
+        # A job that outlives Snakemake finishes its work; nobody knows about it.
+        assert (checkout.path / made).exists() == (kill is kill_snakemake_alone)
     checkout.finish(*TARGETS)
     assert results(checkout) == undisturbed
+
+
+def test_a_job_that_outlives_snakemake_is_waited_for(
+    slow: Checkout, tmp_path: Path, started: Callable[..., subprocess.Popen]
+):
+    checkout = slow.copied(tmp_path)
+    process = started(checkout)
+    wait_for("download", checkout, process)
+    process.kill()
+    process.wait()
+    refused = checkout.snakemake(*TARGETS)
+    assert refused.returncode == 1
+    assert (
+        "a job of an earlier run is still at work in this folder; wait for it to end, or stop it, "
+        "and run again."
+    ) in refused.stdout + refused.stderr
+    # A dry run changes nothing.
+    assert checkout.planned(*TARGETS)["download"] == 2
+    kill_group(process)
+    checkout.finish("results/raw/train-images-idx3-ubyte.gz")
+
+
+def test_a_job_that_begins_after_its_run_has_ended_does_nothing(digits_run: Checkout):
+    """As when Snakemake is killed while Python starts: the job has no lock yet."""
+    command = [sys.executable, "workflow/scripts/draw_sweep.py", "--sweep", "results/sweep.json"]
+    command += ["--output", "results/late.png"]
+    environment = ENVIRONMENT | {"SNAKEMAKE_RUN_ID": "an earlier run"}
+    ended = subprocess.run(
+        command, cwd=digits_run.path, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "draw_sweep.py: the run that started this job has ended, and another has begun.\n"
+    )
+    assert not (digits_run.path / "results/late.png").exists()
 
 
 def test_a_sweep_that_was_killed_goes_on_where_it_was(
