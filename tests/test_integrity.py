@@ -12,11 +12,11 @@ from lib.record import read_record, sha256, write_record
 
 # As the workflow's, in small: two files, what is made of each, and of both.
 STEPS = [
-    Step("get", "get_a.json", ["a"], []),
-    Step("get", "get_b.json", ["b"], []),
-    Step("draw", "draw.json", ["picture"], ["a"], absent=["orphan"]),
-    Step("fit", "fit.json", ["model", "log"], ["a", "b"]),
-    Step("measure", "measure.json", ["metrics"], ["model"]),
+    Step("get_a.json", "recipe", ["a"], []),
+    Step("get_b.json", "recipe", ["b"], []),
+    Step("draw.json", "recipe", ["picture"], ["a"], absent=["orphan"]),
+    Step("fit.json", "recipe", ["model", "log"], ["a", "b"]),
+    Step("measure.json", "recipe", ["metrics"], ["model"]),
 ]
 
 
@@ -24,12 +24,12 @@ def make(step: Step, content: str = "") -> None:
     """Do the job of a step."""
     for output in step.outputs:
         Path(output).write_text(f"{output}{content}")
-    write_record(Path(step.record), map(Path, step.outputs), map(Path, step.inputs))
+    write_record((step.record, step.recipe), map(Path, step.outputs), map(Path, step.inputs))
 
 
-def repeated(**options) -> list[str]:
+def repeated(steps: list[Step] = STEPS) -> list[str]:
     """Return the records of the steps that are to be repeated."""
-    return [step.record.removesuffix(".json") for step in steps_to_repeat(STEPS, **options)]
+    return [record.removesuffix(".json") for record in steps_to_repeat(steps)]
 
 
 @pytest.fixture
@@ -116,8 +116,29 @@ def test_an_orphan_is_repeated_by_who_removes_it(made: Path):
     assert repeated() == ["draw"]
 
 
-def test_records_that_do_not_count(made: Path):
-    assert repeated(unknown={"fit", "get"}) == ["get_a", "get_b", "fit"]
+def test_what_was_made_by_another_recipe_is_repeated(made: Path):
+    steps = [step._replace(recipe="another") if "fit" in step.record else step for step in STEPS]
+    assert repeated(steps) == ["fit"]
+
+
+def test_the_reasons_name_the_files(made: Path):
+    other = STEPS[3]._replace(recipe="another")
+    assert steps_to_repeat([*STEPS[:3], other, STEPS[4]]) == {
+        "fit.json": "model was made with other settings or code"
+    }
+    make(STEPS[0], content="another")
+    (made / "model").unlink()
+    (made / "measure.json").write_text("{")
+    (made / "b").write_text("altered")
+    (made / "orphan").touch()
+    assert steps_to_repeat(STEPS) == {
+        "get_b.json": "b was altered",
+        "draw.json": "orphan is of another configuration",
+        "fit.json": "model is missing",
+        "measure.json": "measure.json is missing or damaged",
+    }
+    (made / "orphan").unlink()
+    assert steps_to_repeat(STEPS)["draw.json"] == "picture was made from another a"
 
 
 def test_the_checksum_of_an_input_is_taken_from_its_record(made: Path):

@@ -1,7 +1,7 @@
 """What runs again when: exactly what a change has made out of date."""
 
-import csv
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +12,15 @@ from checkout import Checkout
 MODEL = {"train": 1, "evaluate": 1, "register": 1}
 SWEEP = {"draw_sweep": 1} | MODEL
 EVERY = {"download": 2, "parse": 2, "preview": 1} | SWEEP
+FIRST_OUTPUTS = {
+    "download": "results/raw/",
+    "parse": "results/arrays/",
+    "preview": "results/preview.png",
+    "train": "results/model.pkl",
+    "draw_sweep": "results/sweep.png",
+    "evaluate": "results/metrics.json",
+    "register": "results/registered.json",
+}
 # Which rules use a file themselves; what follows from them runs again as well.
 USERS = {
     "scripts/download.py": ["download"],
@@ -50,6 +59,7 @@ USERS = {
     "scripts/lib/fingerprint.py": ["train"],
     "scripts/lib/idx.py": ["download", "parse", "register", "train"],
     "scripts/lib/imports.py": ["evaluate", "register", "train"],
+    "scripts/lib/integrity.py": [],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
     "scripts/lib/newton/__init__.py": ["train"],
     "scripts/lib/newton/estimator.py": ["train"],
@@ -61,6 +71,7 @@ USERS = {
     "scripts/lib/pins.py": ["register", "train"],
     "scripts/lib/provenance.py": ["register", "train"],
     "scripts/lib/receipt.py": ["register"],
+    "scripts/lib/record.py": sorted(EVERY),
     "scripts/lib/reporting.py": ["train"],
     "scripts/lib/solvers.py": ["train"],
     "scripts/lib/sources.py": ["download"],
@@ -75,9 +86,9 @@ USERS = {
 
 def users(checkout: Checkout) -> list[str]:
     """Return the rules whose outputs are out of date by themselves, not by what they follow."""
-    summary = checkout.finish("--summary", dataset="digits").stdout
-    files = csv.DictReader(summary.splitlines(), delimiter="\t")
-    return sorted({file["rule"] for file in files if file["status"] != "ok"})
+    said = checkout.finish("-n", dataset="digits").stdout
+    files = re.findall(r"^Out of date: (.+) was made with other settings or code\.$", said, re.M)
+    return sorted({rule for rule, made in FIRST_OUTPUTS.items() if re.search(made, str(files))})
 
 
 def append(path: Path, text: str) -> None:
@@ -127,6 +138,15 @@ def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
         # Without their time stamps.
         shutil.copytree(digits_run.path / folder, copy.path / folder, copy_function=shutil.copyfile)
     assert copy.planned(dataset="digits") == {}
+
+
+def test_without_snakemakes_records_those_of_the_jobs_decide(finished: Checkout):
+    shutil.rmtree(finished.path / ".snakemake")
+    assert finished.planned(dataset="digits") == {}
+    assert finished.planned(dataset="digits", seed=7) == {"preview": 1} | SWEEP
+    # A part of the workflow that ran meanwhile changes nothing of it.
+    finished.finish("results/preview.png", dataset="digits", seed=7)
+    assert finished.planned(dataset="digits", seed=7) == SWEEP
 
 
 # ---- Configuration -------------------------------------------------------------------------
@@ -180,3 +200,61 @@ def test_a_new_checksum_runs_its_part_alone(finished: Checkout):
     registry.write_text(f"{before}t10k-labels-idx1-ubyte: {'f' * 64}{last[64:]}")
     planned = finished.planned(dataset="digits")
     assert planned == {"download": 1, "parse": 1, "evaluate": 1, "register": 1}
+
+
+# ---- Results -------------------------------------------------------------------------------
+
+MAKERS = {
+    "raw/t10k-labels-idx1-ubyte.gz": {"download": 1, "parse": 1, "evaluate": 1, "register": 1},
+    "arrays/train-labels.npy": {"parse": 1, "preview": 1} | SWEEP,
+    "preview.png": {"preview": 1, "register": 1},
+    "model.pkl": SWEEP,
+    "training.json": SWEEP,
+    "sweep.json": SWEEP,
+    "sweep.png": {"draw_sweep": 1, "register": 1},
+    "metrics.json": {"evaluate": 1, "register": 1},
+    "registered.json": {"register": 1},
+    "records/train.json": SWEEP,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("altered", [False, True], ids=["deleted", "altered"])
+def test_a_result_is_made_again_with_what_follows(finished: Checkout, name: str, altered: bool):
+    path = finished.path / "results" / name
+    if altered:
+        path.write_bytes(path.read_bytes()[1:])
+    else:
+        path.unlink()
+    assert finished.planned(dataset="digits") == MAKERS[name]
+
+
+def test_only_what_the_target_needs_is_made_again(finished: Checkout):
+    for name in ("preview.png", "model.pkl", "registered.json"):
+        (finished.path / "results" / name).write_bytes(b"altered")
+    assert finished.planned("results/preview.png", dataset="digits") == {"preview": 1}
+    assert finished.planned("results/metrics.json", dataset="digits") == {"train": 1, "evaluate": 1}
+
+
+def test_a_picture_of_another_configuration_goes(finished: Checkout):
+    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
+    picture = finished.path / "results/sweep.png"
+    assert not picture.exists()
+    picture.touch()
+    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
+    assert not picture.exists()
+
+
+def test_earlier_results_that_were_brought_back_are_not_taken_for_new_ones(
+    finished: Checkout, tmp_path: Path
+):
+    earlier = tmp_path / "earlier"
+    shutil.copytree(finished.path / "results", earlier)
+    finished.finish("results/metrics.json", dataset="digits", seed=7)
+    shutil.rmtree(finished.path / "results")
+    shutil.copytree(earlier, finished.path / "results")
+    expected = {"preview": 1} | SWEEP
+    assert finished.planned(dataset="digits", seed=7) == expected
+    # Nor if Snakemake is told that they are up to date.
+    finished.finish("--touch", dataset="digits", seed=7)
+    assert finished.planned(dataset="digits", seed=7) == expected

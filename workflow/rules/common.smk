@@ -1,6 +1,8 @@
 # Checks the configuration, and says how a rule calls its script.
 
 import gc
+import hashlib
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -46,3 +48,8 @@ def code_of(script, env):
     """Return the digests of all that decides what a script does: its code and its pins."""
     files = [*code.files(SCRIPTS / script), WORKFLOW / "envs" / env]
     return code.digests(*files, folder=WORKFLOW)
+
+
+def recipe(*decisive):
+    """Return a digest of all that decides what a job makes beside its inputs, for its record."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]

@@ -24,6 +24,14 @@ PAYLOADS = {
     for part in ["train", "test"]
 }
 
+DOWNLOAD_CODE = code_of("download.py", "data.yaml")
+DOWNLOAD_RECIPES = {
+    part: recipe(config["dataset"], checksums, DOWNLOAD_CODE)
+    for part, checksums in CHECKSUMS.items()
+}
+PARSE_CODE = code_of("parse.py", "data.yaml")
+PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in PAYLOADS.items()}
+
 
 def registry_of_data_sets(wildcards):
     """Return config/datasets.yaml, and ask Snakemake to repeat the jobs in REPEATED.
@@ -31,7 +39,10 @@ def registry_of_data_sets(wildcards):
     Snakemake calls this while it plans, whatever the target: everything begins with a download. Its
     option --force would make each repeated file one more target.
     """
-    workflow.dag.forcefiles.update(REPEATED)
+    if REPEATED.keys() - workflow.dag.forcefiles:
+        workflow.dag.forcefiles.update(REPEATED)
+        for reason in REPEATED.values():
+            logger.info(f"Out of date: {reason}.")
     return "config/datasets.yaml"
 
 
@@ -56,13 +67,14 @@ rule download:
         checksums=lookup(dpath="{part}", within=CHECKSUMS),
         dataset=config["dataset"],
         script=SCRIPTS / "download.py",
-        code=code_of("download.py", "data.yaml"),
+        code=DOWNLOAD_CODE,
+        recipe=lookup(dpath="{part}", within=DOWNLOAD_RECIPES),
     message:
         "Download the {wildcards.part} files of {params.dataset}"
     shell:
         "python {params.script:q} --datasets {input.datasets}"
         " --dataset {params.dataset:q} {output.images} {output.labels}"
-        " --record {output.record} --log {log}"
+        " --record {output.record} {params.recipe} --log {log}"
 
 
 rule parse:
@@ -85,10 +97,11 @@ rule parse:
     params:
         checksums=lookup(dpath="{part}", within=PAYLOADS),
         script=SCRIPTS / "parse.py",
-        code=code_of("parse.py", "data.yaml"),
+        code=PARSE_CODE,
+        recipe=lookup(dpath="{part}", within=PARSE_RECIPES),
     message:
         "Parse the {wildcards.part} set into arrays"
     shell:
         "python {params.script:q} --images {input.images} --labels {input.labels}"
         " --images-out {output.images} --labels-out {output.labels}"
-        " --sha256 {params.checksums} --record {output.record} --log {log}"
+        " --sha256 {params.checksums} --record {output.record} {params.recipe} --log {log}"

@@ -13,6 +13,13 @@ TRAINING_ARGUMENTS = f"{RATE} --solver {config['solver']} --seed {config['seed']
 # With a single rate there is no picture; an earlier configuration may have left one.
 NO_PICTURE = [] if SWEEP else ["results/sweep.png", "results/records/draw_sweep.json"]
 
+TRAIN_CODE = code_of("train.py", "train.yaml") | TRAINING_CLIENT
+TRAIN_RECIPE = recipe(TRAINING_ARGUMENTS, PLANNED, TRAIN_CODE)
+DRAW_SWEEP_CODE = code_of("draw_sweep.py", "preview.yaml")
+DRAW_SWEEP_RECIPE = recipe(DRAW_SWEEP_CODE)
+EVALUATE_CODE = code_of("evaluate.py", "train.yaml")
+EVALUATE_RECIPE = recipe(EVALUATE_CODE)
+
 
 rule train:
     input:
@@ -45,7 +52,8 @@ rule train:
         script=SCRIPTS / "train.py",
         launcher=SCRIPTS / "train_on.py",
         environment=WORKFLOW / "envs/azureml.yaml",
-        code=code_of("train.py", "train.yaml") | TRAINING_CLIENT,
+        code=TRAIN_CODE,
+        recipe=TRAIN_RECIPE,
     message:
         "Train the model with {threads} thread(s)"
     shell:
@@ -54,7 +62,7 @@ rule train:
         " --script {params.script:q} --environment {params.environment:q}"
         " --data-folder results/arrays --threads {threads} --output {output.model}"
         " --candidates results/candidates"
-        " --training {output.training} --record {output.record} --log {log} {params.stale}"
+        " --training {output.training} --record {output.record} {params.recipe} --log {log} {params.stale}"
         " -- {params.settings[arguments]}"
 
 
@@ -75,12 +83,13 @@ if SWEEP:
         threads: 1
         params:
             script=SCRIPTS / "draw_sweep.py",
-            code=code_of("draw_sweep.py", "preview.yaml"),
+            code=DRAW_SWEEP_CODE,
+            recipe=DRAW_SWEEP_RECIPE,
         message:
             "Draw {output.png}"
         shell:
             "python {params.script:q} --sweep {input.sweep} --output {output.png}"
-            " --record {output.record} --log {log}"
+            " --record {output.record} {params.recipe} --log {log}"
 
 
 rule evaluate:
@@ -101,11 +110,12 @@ rule evaluate:
     threads: 1
     params:
         script=SCRIPTS / "evaluate.py",
-        code=code_of("evaluate.py", "train.yaml"),
+        code=EVALUATE_CODE,
+        recipe=EVALUATE_RECIPE,
     message:
         "Measure the model on the test set"
     shell:
         "python {params.script:q} --model {input.model}"
         " --test-images {input.test_images} --test-labels {input.test_labels}"
         " --train-labels {input.train_labels}"
-        " --output {output.metrics} --record {output.record} --log {log}"
+        " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"

@@ -1,5 +1,8 @@
 # Draws random training images, for people to look at.
 
+PREVIEW_CODE = code_of("preview.py", "preview.yaml")
+PREVIEW_RECIPE = recipe(config["seed"], PREVIEW_CODE)
+
 
 rule preview:
     input:
@@ -18,10 +21,11 @@ rule preview:
     params:
         settings={"seed": config["seed"]},
         script=SCRIPTS / "preview.py",
-        code=code_of("preview.py", "preview.yaml"),
+        code=PREVIEW_CODE,
+        recipe=PREVIEW_RECIPE,
     message:
         "Draw {output.png}"
     shell:
         "python {params.script:q} --images {input.images} --labels {input.labels}"
         " --seed {params.settings[seed]} --output {output.png}"
-        " --record {output.record} --log {log}"
+        " --record {output.record} {params.recipe} --log {log}"

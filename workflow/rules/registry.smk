@@ -3,6 +3,19 @@
 # The checksums of the four arrays, in the order in which register_on.py compares them.
 DATA_SHA256 = " ".join([*PAYLOADS["train"], *PAYLOADS["test"]])
 
+REGISTER_SETTINGS = {
+    "model_name": config["model_name"],
+    "experiment_name": config["experiment_name"],
+    "registry_uri": config["registry_uri"],
+    "dataset": config["dataset"],
+    "solver": config["solver"],
+    "seed": config["seed"],
+    "arguments": TRAINING_ARGUMENTS,
+    "data_sha256": DATA_SHA256,
+}
+REGISTER_CODE = code_of("register.py", "register.yaml") | REGISTERING_CLIENT
+REGISTER_RECIPE = recipe(REGISTER_SETTINGS, REGISTER_CODE)
+
 
 rule register:
     input:
@@ -28,21 +41,13 @@ rule register:
         "../envs/register.yaml"
     threads: 1
     params:
-        settings={
-            "model_name": config["model_name"],
-            "experiment_name": config["experiment_name"],
-            "registry_uri": config["registry_uri"],
-            "dataset": config["dataset"],
-            "solver": config["solver"],
-            "seed": config["seed"],
-            "arguments": TRAINING_ARGUMENTS,
-            "data_sha256": DATA_SHA256,
-        },
+        settings=REGISTER_SETTINGS,
         azureml=AZUREML,
         launcher=SCRIPTS / "register_on.py",
         training_script=SCRIPTS / "train.py",
         environment=WORKFLOW / "envs/train.yaml",
-        code=code_of("register.py", "register.yaml") | REGISTERING_CLIENT,
+        code=REGISTER_CODE,
+        recipe=REGISTER_RECIPE,
     message:
         "Register the model as {params.settings[model_name]}"
     shell:
@@ -56,5 +61,5 @@ rule register:
         " --registry-uri {params.settings[registry_uri]:q}"
         " --parameters dataset={params.settings[dataset]:q} solver={params.settings[solver]}"
         " seed={params.settings[seed]}"
-        " --receipt {output.receipt} --record {output.record} --log {log}"
+        " --receipt {output.receipt} --record {output.record} {params.recipe} --log {log}"
         " -- {params.settings[arguments]}"

@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lib.command import UserError, log, run
 from lib.files import replacing
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 from lib.sources import SOURCES, SourceError
 
 CHUNK = 1 << 20
@@ -112,6 +112,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="download.py", description=__doc__)
     parser.add_argument("--datasets", type=Path, required=True, help="the registry of data sets")
     parser.add_argument("--dataset", required=True, help="the data set's name in the registry")
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     parser.add_argument("files", type=Path, nargs="+", help="the .gz files to write")
     run(parser, main)

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from lib.command import log, run
 from lib.files import replacing
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 
 PARTS = {"train": ("training part", "0.6", "o--"), "validation": ("validation part", "C0", "o-")}
 
@@ -67,5 +67,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="draw_sweep.py", description=__doc__)
     parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     run(parser, main)

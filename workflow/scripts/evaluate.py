@@ -10,7 +10,7 @@ from lib.command import log, run
 from lib.files import write_json
 from lib.imports import quick_imports
 from lib.model import predict, regularization_rate
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 
 with quick_imports(without="pandas"):
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
@@ -72,5 +72,5 @@ if __name__ == "__main__":
     parser.add_argument("--test-labels", type=Path, required=True, help=".npy of their labels")
     parser.add_argument("--train-labels", type=Path, required=True, help="counted for n_train")
     parser.add_argument("--output", type=Path, required=True, help="metrics.json")
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     run(parser, main)

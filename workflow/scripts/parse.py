@@ -13,7 +13,7 @@ import numpy as np
 from lib import idx
 from lib.command import UserError, log, run
 from lib.files import replacing
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 
 CHUNK = 1 << 20
 
@@ -131,5 +131,5 @@ if __name__ == "__main__":
         metavar=("IMAGES", "LABELS"),
         help="the checksums that the payloads of the two files must have",
     )
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     run(parser, main)

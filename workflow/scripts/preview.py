@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lib.command import log, run
 from lib.files import replacing
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 
 COUNT, COLUMNS = 30, 10
 
@@ -62,5 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--labels", type=Path, required=True, help="the .npy of the labels")
     parser.add_argument("--seed", type=int, default=42, help="decides which images are drawn")
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     run(parser, main)

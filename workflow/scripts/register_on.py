@@ -12,7 +12,7 @@ from lib.command import UserError
 from lib.files import write_json
 from lib.provenance import SETS, check_chain, load_sets, provenance
 from lib.receipt import NUMBERS, git_state, read_sweep, receipt, with_rate
-from lib.record import write_record
+from lib.record import add_record_option, write_record
 
 
 def main(options: argparse.Namespace) -> None:
@@ -92,6 +92,6 @@ if __name__ == "__main__":
         "--parameters", nargs="+", default=[], metavar="KEY=VALUE", help="how it was trained"
     )
     parser.add_argument("--receipt", type=Path, required=True, help="registered.json")
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
     run_in_cloud(parser, main)

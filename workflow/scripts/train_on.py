@@ -17,7 +17,7 @@ from lib.command import log
 from lib.files import write_json
 from lib.fingerprint import fingerprint
 from lib.pins import pinned, pinned_python
-from lib.record import sha256, write_record
+from lib.record import add_record_option, sha256, write_record
 
 
 def main(options: argparse.Namespace) -> None:
@@ -175,6 +175,6 @@ if __name__ == "__main__":
         metavar="FILE",
         help="results of an earlier configuration that this one does not have",
     )
-    parser.add_argument("--record", type=Path, help="the record of what was made from what")
+    add_record_option(parser)
     parser.add_argument("arguments", nargs="*", help="the training script's own, after --")
     run_in_cloud(parser, main)

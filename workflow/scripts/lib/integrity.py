@@ -1,12 +1,12 @@
-"""Which jobs have to be repeated, because their results are not what they made.
+"""Which jobs have to be repeated, because their results are not what a first run would leave.
 
-Snakemake takes a result for up to date if its rule, settings and inputs are as they were. It does
-not see that a file was altered, and a missing file is no reason to run while the files that were
-made from it exist. Here the results are compared with the records of the jobs (:mod:`lib.record`).
+Snakemake does not see that a file was altered or brought back, and a missing file is no reason to
+run while the files that were made from it exist. So the results are compared with the records of
+the jobs (:mod:`lib.record`): with the records alone, whatever Snakemake noted itself.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +18,10 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    rule : str
     record : str
         The job's record.
+    recipe : str
+        The digest of all that decides what the job makes, beside its inputs.
     outputs : list of str
         What the job makes, beside the record.
     inputs : list of str
@@ -29,58 +30,59 @@ class Step(NamedTuple):
         What must not exist once the job has run.
     """
 
-    rule: str
     record: str
+    recipe: str
     outputs: list[str]
     inputs: list[str]
     absent: Sequence[str] = ()
 
 
-def steps_to_repeat(steps: list[Step], unknown: Iterable[str] = ()) -> list[Step]:
-    """Return the steps whose results are not what a first run would leave.
+def steps_to_repeat(steps: list[Step]) -> dict[str, str]:
+    """Return the records of the steps that have to be repeated, each with the reason.
 
-    A step is repeated if one of its results
-
-    - is missing, while something that was made from it exists;
-    - exists, but not as the record says, or without a record;
-    - was made from other files than those that are there now;
-
-    or if a file exists that it would have removed. What follows from it is not listed: Snakemake
-    runs that as well.
+    What follows from a repeated step is not listed: Snakemake runs that as well. Nor is a step that
+    was not done yet.
 
     Parameters
     ----------
     steps : list of Step
         Those that come first stand first.
-    unknown : iterable of str
-        The rules whose records do not count.
     """
     maker = {output: step for step in steps for output in step.outputs}
-    records = {
-        step.record: None if step.rule in unknown else read_record(Path(step.record))
-        for step in steps
-    }
-    repeated, used = [], set()
+    records = {step.record: read_record(Path(step.record)) for step in steps}
+    reasons, used = {}, set()
     for step in reversed(steps):
-        there = [os.path.exists(path) for path in (*step.outputs, step.record)]
-        wrong = any(os.path.exists(path) for path in step.absent)
-        if any(there) or not used.isdisjoint(step.outputs):
+        reason = _orphan(step)
+        files = [*step.outputs, step.record]
+        if any(map(os.path.exists, files)) or not used.isdisjoint(files):
             used.update(step.inputs)
-            wrong = wrong or not all(there) or not _is_right(step, records, maker)
-        if wrong:
-            repeated.append(step)
-    return repeated[::-1]
+            reason = reason or _fault(step, records, maker)
+        if reason:
+            reasons[step.record] = reason
+    return dict(reversed(reasons.items()))
 
 
-def _is_right(step: Step, records: dict[str, dict | None], maker: dict[str, Step]) -> bool:
-    """Tell whether a step's results are those of its record, and its inputs too."""
+def _orphan(step: Step) -> str | None:
+    """Say which file a step would have removed."""
+    left = next(filter(os.path.exists, step.absent), None)
+    return left and f"{left} is of another configuration"
+
+
+def _fault(step: Step, records: dict[str, dict | None], maker: dict[str, Step]) -> str | None:
+    """Say why the results of a step are not what a first run would leave; None if they are."""
     record = records[step.record]
+    for name in step.outputs:
+        if not os.path.exists(name):
+            return f"{name} is missing"
     if record is None or record["outputs"].keys() != set(step.outputs):
-        return False
-    if not all(is_intact(Path(name), entry) for name, entry in record["outputs"].items()):
-        return False
-    for name, used in record["inputs"].items():
+        return f"{step.record} is missing or damaged"
+    if record["recipe"] != step.recipe:
+        return f"{step.outputs[0]} was made with other settings or code"
+    for name, entry in record["outputs"].items():
+        if not is_intact(Path(name), entry):
+            return f"{name} was altered"
+    for name, sha256 in record["inputs"].items():
         made = name in maker and records[maker[name].record]
-        if made and made["outputs"].get(name, {}).get("sha256") != used:
-            return False
-    return True
+        if made and made["outputs"].get(name, {}).get("sha256") != sha256:
+            return f"{step.outputs[0]} was made from another {name}"
+    return None

@@ -1,11 +1,12 @@
-"""The record of a job: what it made, and from which files, by checksum.
+"""The record of a job: what it made, from which files, and by which settings and code.
 
-Snakemake knows with which settings it ran a job, but not whether a file is still the one that the
-job wrote. Each rule's program therefore writes a record as its last act. The record is an output of
-the rule: Snakemake removes it before the job starts, and after a job that failed. So a record that
-exists always tells of a job that came to its end.
+Snakemake does not know whether a file is still the one that a job wrote. Each rule's program
+therefore writes a record as its last act. The record is an output of the rule: Snakemake removes it
+before the job starts, and after a job that failed. So a record that exists always tells of a job
+that came to its end.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -15,14 +16,27 @@ from pathlib import Path
 from lib.files import write_json
 
 
-def write_record(record: Path | None, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+def add_record_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option whose value :func:`write_record` takes."""
+    parser.add_argument(
+        "--record",
+        nargs=2,
+        metavar=("FILE", "RECIPE"),
+        help="the record to write, and a digest of the settings and the code, to be noted in it",
+    )
+
+
+def write_record(
+    record: tuple[str, str] | None, outputs: Iterable[Path], inputs: Iterable[Path] = ()
+) -> None:
     """Write down what a job has made, and from what.
 
     Parameters
     ----------
-    record : pathlib.Path or None
-        The JSON file to write; the other jobs' records stand beside it. Without it nothing is
-        written: the program was not called by a rule.
+    record : pair of str, or None
+        The JSON file to write, beside which the other jobs' records stand, and the digest of all
+        that decides what the job makes, beside its inputs. If None, nothing is written: the
+        program was not called by a rule.
     outputs : iterable of pathlib.Path
         The files that the job has made, named as the rule names them.
     inputs : iterable of pathlib.Path
@@ -30,16 +44,18 @@ def write_record(record: Path | None, outputs: Iterable[Path], inputs: Iterable[
     """
     if record is None:
         return
-    known = _known(record.parent)
+    path, recipe = Path(record[0]), record[1]
+    known = _known(path.parent)
     write_json(
-        record,
+        path,
         {
-            "outputs": {str(path): _described(path) for path in outputs},
+            "recipe": recipe,
+            "outputs": {str(output): _described(output) for output in outputs},
             "inputs": {
-                str(path): known[str(path)]["sha256"]
-                if str(path) in known and is_intact(path, known[str(path)])
-                else sha256(path)
-                for path in inputs
+                str(used): known[str(used)]["sha256"]
+                if str(used) in known and is_intact(used, known[str(used)])
+                else sha256(used)
+                for used in inputs
             },
         },
     )
@@ -52,7 +68,9 @@ def read_record(record: Path) -> dict | None:
         whole = all(
             {"sha256", "size", "mtime_ns"} <= entry.keys() for entry in content["outputs"].values()
         )
-        return content if whole and isinstance(content["inputs"], dict) else None
+        return (
+            content if whole and isinstance(content["inputs"], dict) and content["recipe"] else None
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
