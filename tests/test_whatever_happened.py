@@ -161,7 +161,7 @@ class History:
 
     def __init__(self, folder: Path, fresh_runs: FreshRuns):
         self.checkout, self.fresh_runs = new_checkout(folder), fresh_runs
-        self.results = self.checkout.path / "results"
+        self.results, self.kept = self.checkout.path / "results", self.checkout.path / "kept"
         self.happened: list[str] = []
 
     def call(self, configuration: dict, target: str, fault: str | None = None) -> bool:
@@ -204,6 +204,20 @@ class History:
         for folder in (".snakemake", "results"):
             shutil.copytree(fresh.path / folder, self.checkout.path / folder, dirs_exist_ok=True)
 
+    def keep(self) -> None:
+        """Copy all results to another place."""
+        self.happened.append("keep all results")
+        if self.results.exists():
+            shutil.rmtree(self.kept, ignore_errors=True)
+            shutil.copytree(self.results, self.kept)
+
+    def bring_back(self) -> None:
+        """Replace all results by those that were kept."""
+        self.happened.append("bring all results back")
+        if self.kept.exists():
+            shutil.rmtree(self.results, ignore_errors=True)
+            shutil.copytree(self.kept, self.results)
+
     def change(self, name: str, how: str) -> None:
         """Delete or alter a file below results/."""
         path, backup = self.results / name, self.checkout.path / "backup" / name
@@ -213,7 +227,7 @@ class History:
             shutil.copy2(backup, path)
         if not path.exists():
             return
-        if how == "backup" and name not in RECORDS:
+        if how == "backup":
             backup.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, backup)
         elif how == "delete":
@@ -285,6 +299,21 @@ class WhateverHappens(RuleBasedStateMachine):
     def delete_snakemakes_records(self):
         self.history.happened.append("delete .snakemake")
         shutil.rmtree(self.history.checkout.path / ".snakemake", ignore_errors=True)
+
+    @rule()
+    def keep_all_results(self):
+        self.history.keep()
+
+    @rule()
+    def bring_all_results_back(self):
+        self.history.bring_back()
+
+    @rule(configuration=st.sampled_from(WORKING))
+    def call_them_up_to_date(self, configuration):
+        self.history.happened.append(f"snakemake --touch {configuration}")
+        self.history.checkout.environment = {}
+        self.history.checkout.snakemake("--touch", **configuration)
+        History.calls += 1
 
     @rule()
     def hide_or_show_the_source(self):
@@ -361,3 +390,11 @@ def test_a_training_that_failed_is_done_again(history: History, target: str):
 def test_after_a_failure_one_may_go_back(history: History):
     assert not history.call(CONFIGURATIONS[0] | {"seed": 7}, "all", "train_on,0,exit")
     assert history.call(CONFIGURATIONS[0], "all")
+
+
+def test_earlier_results_that_are_brought_back_are_not_taken_for_new_ones(history: History):
+    history.keep()
+    other = CONFIGURATIONS[0] | {"regularization": 2}
+    assert history.call(other, "metrics.json")
+    history.bring_back()
+    assert history.call(other, "metrics.json")
