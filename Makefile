@@ -59,7 +59,8 @@ docs: .venv-dev/installed  ## renew what the documents quote: the table of keys,
 	$(DEV)/python workflow/scripts/document.py
 
 clean:  ## delete the results; the downloads and the registry stay
-	@[ ! -d results ] || find results -mindepth 1 -maxdepth 1 ! -name raw -exec rm -r {} +
+	@[ ! -d results ] || find results -mindepth 1 ! -path 'results/raw*' ! -path results/records \
+	  ! -path 'results/records/download_*' -delete
 
 # A virtual environment, made anew when its pins change, and whole or not at all.
 .venv/installed: requirements/local.txt

@@ -53,3 +53,19 @@ def code_of(script, env):
 def recipe(*decisive):
     """Return a digest of all that decides what a job makes beside its inputs, for its record."""
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# ---- Planning ------------------------------------------------------------------------------
+
+
+def begin(wildcards):
+    """Return the registry of data sets, and ask Snakemake to repeat the jobs in REPEATED.
+
+    Snakemake calls this while it plans, whatever the target: everything begins with a download. Its
+    option --force would make each repeated file one more target. See integrity.smk.
+    """
+    if REPEATED.keys() - workflow.dag.forcefiles:
+        workflow.dag.forcefiles.update(REPEATED)
+        for reason in REPEATED.values():
+            logger.info(f"Out of date: {reason}.")
+    return "config/datasets.yaml"

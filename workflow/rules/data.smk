@@ -33,23 +33,10 @@ PARSE_CODE = code_of("parse.py", "data.yaml")
 PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in PAYLOADS.items()}
 
 
-def registry_of_data_sets(wildcards):
-    """Return config/datasets.yaml, and ask Snakemake to repeat the jobs in REPEATED.
-
-    Snakemake calls this while it plans, whatever the target: everything begins with a download. Its
-    option --force would make each repeated file one more target.
-    """
-    if REPEATED.keys() - workflow.dag.forcefiles:
-        workflow.dag.forcefiles.update(REPEATED)
-        for reason in REPEATED.values():
-            logger.info(f"Out of date: {reason}.")
-    return "config/datasets.yaml"
-
-
 rule download:
     input:
         # A new source for the same content is no reason to download again.
-        datasets=ancient(registry_of_data_sets),
+        datasets=ancient(begin),
     output:
         images="results/raw/{part}-images-idx3-ubyte.gz",
         labels="results/raw/{part}-labels-idx1-ubyte.gz",

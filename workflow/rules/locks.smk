@@ -26,9 +26,10 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 if ALONE:
     # A job that was started by an earlier run, but has not got its lock yet, ends when it reads
     # another id.
-    os.environ["SNAKEMAKE_RUN_ID"] = uuid.uuid4().hex
+    run_id = uuid.uuid4().hex
+    os.environ.update(SNAKEMAKE_RUN_ID=run_id)
     running.truncate(0)
-    running.write(os.environ["SNAKEMAKE_RUN_ID"])
+    running.write(run_id)
     running.flush()
     with open(".snakemake/jobs", "a") as jobs:
         try:
