@@ -218,6 +218,7 @@ class Job(threading.Thread):
         base = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
         return (
             base
+            | _other_kernels()
             | emulator.redirection(self.folder / "home")
             | self._declared()
             | {name: str(path) for name, path in inputs.items()}
@@ -285,6 +286,32 @@ class Job(threading.Thread):
     def _write(self, path: str, content: bytes) -> None:
         with self.emulator.lock:
             self.emulator.artifacts.write("ExperimentRun", self._container(), path, content)
+
+
+def _other_kernels() -> dict[str, str]:
+    """Return the variable that gives a job other BLAS kernels than this process has.
+
+    A node's processor is rarely the client's, so a job multiplies matrices by other kernels, which
+    sum in another order. On one machine a job would have the client's, and no test could tell
+    whether model and scores depend on them.
+    """
+    # NumPy loads the library that is asked here, and is imported when a job starts, not before:
+    # most of the emulator's users start none.
+    import numpy  # noqa: F401
+    import threadpoolctl
+
+    kernels = {library.get("architecture") for library in threadpoolctl.threadpool_info()}
+    # Every processor that has a kernel of the left column can run the one on its right.
+    others = {
+        **dict.fromkeys(
+            ("Haswell", "Zen", "SkylakeX", "Cooperlake", "Sapphirerapids"), "Sandybridge"
+        ),
+        "Sandybridge": "Nehalem",
+        "Nehalem": "Prescott",
+    }
+    other = [others[kernel] for kernel in kernels if kernel in others]
+    # Other processors, such as Apple's, have kernels without a choice.
+    return {"OPENBLAS_CORETYPE": other[0]} if other else {}
 
 
 BUILD_FAILURE = """Solving environment: failed
