@@ -5,7 +5,7 @@ GIVEN := $(PYTHON)
 RUN := .venv/bin
 DEV := .venv-dev/bin
 CODE := benchmarks requirements tests workflow
-BENCHMARKS := fit job sweep scale parse start
+BENCHMARKS := fit job sweep scale parse start processors
 
 # The Azure ML SDK v1 runs on CPython 3.11 alone: on $(PYTHON) if it is one, or else on python3.11.
 IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))

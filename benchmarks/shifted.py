@@ -11,8 +11,8 @@ sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
 from lib import idx
 
-# Up to three pixels each way, the smallest shifts first, of which the first is none.
-REACH = range(-3, 4)
+# Up to six pixels each way, the smallest shifts first, of which the first is none.
+REACH = range(-6, 7)
 SHIFTS = sorted(((down, right) for down in REACH for right in REACH), key=lambda at: np.hypot(*at))
 
 
