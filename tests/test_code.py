@@ -27,6 +27,7 @@ SCRIPTS = TOP / "workflow/scripts"
                 "fingerprint",
                 "idx",
                 "imports",
+                "machine",
                 "model",
                 "newton/__init__",
                 "newton/estimator",

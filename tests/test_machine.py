@@ -16,7 +16,9 @@ SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
 def machine_with(**variables: str) -> dict:
     """Return the record of a process with these environment variables."""
-    code = "import json, scipy.linalg; from lib.machine import machine; print(json.dumps(machine()))"
+    code = (
+        "import json, scipy.linalg; from lib.machine import machine; print(json.dumps(machine()))"
+    )
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)} | variables
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -46,6 +46,7 @@ KEYS = [
     "parameters",
     "sha256",
     "environment",
+    "machine",
     "git",
 ]
 PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
@@ -121,6 +122,7 @@ def describe_training(model: Path) -> None:
             "workspace": None,
             "portal_url": None,
             "environment": {"python": "3.11.7"} | pinned(ENVIRONMENT),
+            "machine": {"processor": "any", "blas": ["openblas 0.3"], "numpy_simd": []},
             "arguments": ARGUMENTS,
             "model_sha256": sha256_of(model),
         },
@@ -323,9 +325,10 @@ def test_checksums_are_those_that_a_reader_can_compute(tmp_path: Path, options: 
         idx.write(tmp_path / "file.gz", np.load(options.data_folder / f"{name}.npy"))
         payloads += gzip.decompress((tmp_path / "file.gz").read_bytes())
     scripts = TOP / "workflow/scripts"
-    modules = "__init__", "code", "command", "files", "fingerprint", "idx", "imports", "model"
-    modules += "newton", "reporting", "solvers", "sweep"
-    library = [scripts / f"lib/{name}.py" for name in modules]
+    modules = ["__init__", "code", "command", "files", "fingerprint", "idx", "imports", "machine"]
+    modules += ["model", "reporting", "solvers", "sweep"]
+    solver = (scripts / "lib/newton").glob("*.py")
+    library = sorted([*(scripts / f"lib/{name}.py" for name in modules), *solver])
     code = b"".join(path.read_bytes() for path in (SCRIPT, *library))
     assert sha256 == {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),

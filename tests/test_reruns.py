@@ -60,6 +60,7 @@ USERS = {
     "scripts/lib/idx.py": ["download", "parse", "register", "train"],
     "scripts/lib/imports.py": ["evaluate", "register", "train"],
     "scripts/lib/integrity.py": [],
+    "scripts/lib/machine.py": ["train"],
     "scripts/lib/model.py": ["evaluate", "register", "train"],
     "scripts/lib/newton/__init__.py": ["train"],
     "scripts/lib/newton/estimator.py": ["train"],

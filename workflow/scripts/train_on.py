@@ -104,6 +104,7 @@ def train_there(backend, job: Job, options: argparse.Namespace, chosen: Choice) 
 def train_here(options: argparse.Namespace, chosen: Choice) -> None:
     """Train in this process, by the script that is sent to a cloud."""
     # Imports NumPy and scikit-learn, which waiting for a cloud does without.
+    from lib.machine import machine
     from train import main as train_model
     from train import parser
 
@@ -116,7 +117,8 @@ def train_here(options: argparse.Namespace, chosen: Choice) -> None:
     names = pinned(options.environment)
     versions = {"python": platform.python_version()}
     versions |= {name: found for name in names if (found := installed(name))}
-    write_training(options, chosen, versions, {"model_sha256": sha256(options.output)}, None)
+    made = {"model_sha256": sha256(options.output), "machine": machine()}
+    write_training(options, chosen, versions, made, None)
 
 
 def write_training(
@@ -127,7 +129,10 @@ def write_training(
     mark: str | None,
 ) -> None:
     """Write training.json: the same keys, whichever backend."""
-    keys = "run_id", "portal_url", "experiment", "workspace", "metrics", "model_sha256"
+    keys = (
+        *("run_id", "portal_url", "experiment", "workspace", "metrics", "model_sha256"),
+        "machine",
+    )
     write_json(
         options.training,
         {"backend": chosen.backend, "backend_reason": chosen.reason, "planned": options.planned}

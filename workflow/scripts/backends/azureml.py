@@ -1,6 +1,7 @@
 """Azure Machine Learning through its SDK v1: the four verbs of a backend."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from backends import Job, failures, records
@@ -164,6 +165,7 @@ class AzureML:
             "files": names,
             "metrics": metrics,
             "model_sha256": found[0],
+            "machine": json.loads(properties.get("machine", "null")),
         }
 
     def _download(self, run, name: str, target: Path, expected: str | None) -> str:

@@ -55,6 +55,7 @@ def receipt(
         "parameters": parameters,
         "sha256": sha256,
         "environment": training["environment"],
+        "machine": training["machine"],
         "git": git,
     }
 

@@ -1,7 +1,8 @@
 """What a training tells the run that it is part of, where it is part of one.
 
-A run in Azure ML gets the tutorial's two metrics, the rates that were compared, and the checksums
-of what it made. Anywhere else nothing happens here, and nothing of Azure ML needs to be installed.
+A run in Azure ML gets the tutorial's two metrics, the rates that were compared, the checksums of
+its files, and a description of its machine. Anywhere else nothing happens here, and nothing of
+Azure ML needs to be installed.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import joblib
 import numpy as np
 
 from lib.command import log
+from lib.machine import machine
 from lib.model import predict, regularization_rate
 
 
@@ -57,6 +59,7 @@ def report(model: Path, folder: Path) -> None:
     files = {"model_sha256": model, "sweep_sha256": sweep}
     run.add_properties(
         {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        | {"machine": json.dumps(machine())}
     )
     # Metrics are sent by a thread, which the end of the script would not wait for.
     run.flush()
