@@ -17,7 +17,7 @@ from lib.solvers import SOLVERS, fit_newton
 
 NEAR = 100  # within this factor of rate 1 the rough fit there is the better start
 ROUGH = 1e-3  # relative gradient of that fit
-FINE = 1e-8  # relative gradient of a candidate, so that every processor scores it alike
+FINE = 3e-9  # relative gradient of a candidate, so that every processor scores it alike
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

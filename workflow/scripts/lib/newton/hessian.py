@@ -64,17 +64,21 @@ class SampledHessians:
         drawn, times = np.unique(drawn, return_counts=True)
         return drawn, np.sqrt(times * (total[-1] / n_drawn))
 
+    def pieces(self, drawn: np.ndarray) -> list[np.ndarray]:
+        """Return an array of drawn rows in pieces of a block each."""
+        return [drawn[at : at + self.block] for at in range(0, len(drawn), self.block)]
+
     def solver_of_columns(self, drawn, sqrt_weights, diagonal) -> Solve:
         """Return a function that solves (A'A + rest) x = g with a matrix of columns by columns."""
         objective, X = self.objective, self.objective.X
         # A column that is 0 in all drawn rows, as pixels at the border are, has its diagonal alone.
-        lit = np.append(X[drawn].any(axis=0), True)
+        lit = np.ones(objective.d, bool)
+        lit[:-1] = np.any([X[some].any(axis=0) for some in self.pieces(drawn)], axis=0)
         H = np.zeros((lit.sum(), lit.sum()), objective.dtype)
         # Added up by blocks: touching much new memory would take longer than the products.
-        for at in range(0, len(drawn), self.block):
-            some = slice(at, at + self.block)
-            pixels = X[drawn[some]][:, lit[:-1]]
-            A = scaled(pixels, sqrt_weights[some], objective.column_scale[lit], objective.dtype)
+        for rows, roots in zip(self.pieces(drawn), self.pieces(sqrt_weights), strict=True):
+            pixels = X[rows][:, lit[:-1]]
+            A = scaled(pixels, roots, objective.column_scale[lit], objective.dtype)
             H += A.T @ A
         sampled_diagonal = np.zeros(objective.d, objective.dtype)
         sampled_diagonal[lit] = H.diagonal()

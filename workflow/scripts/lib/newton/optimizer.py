@@ -130,6 +130,8 @@ class Optimizer:
         """Make the Hessians of some classes anew; return from how many rows."""
         objective = self.objective
         most = max(objective.sizes.sampled_values // objective.d, objective.sizes.sampled_rows)
+        if most >= objective.d:
+            most *= 8  # the rows are added up by blocks, and take no memory
         n_drawn = min(self.n_drawn, objective.n, most)
         self.hessians.renew(classes, n_drawn)
         return n_drawn

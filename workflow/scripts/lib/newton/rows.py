@@ -39,7 +39,8 @@ class Sizes:
     sampled_rows : int
         The least rows that are drawn for a Hessian, if there are so many.
     sampled_values : int
-        The most values that these rows hold, unless `sampled_rows` hold more.
+        The most values that these rows hold, unless `sampled_rows` hold more: eight times as many
+        where there are more rows than columns.
     """
 
     block_bytes: int = 1_600_000
