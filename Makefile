@@ -34,7 +34,7 @@ test: .venv-dev/installed lint  ## check format and lint, run all tests
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/test_whatever_happened.py -k for_long
 
-bench: .venv/installed  ## run the benchmarks: three quarters of an hour; BENCHMARKS="parse start" runs some
+bench: .venv/installed  ## run the benchmarks: an hour; BENCHMARKS="parse start" runs some
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(RUN)/python benchmarks/$$name.py; done
 
