@@ -419,3 +419,8 @@ def test_earlier_results_that_are_brought_back_are_not_taken_for_new_ones(histor
     assert history.call(other, "metrics.json")
     history.bring_back()
     assert history.call(other, "metrics.json")
+
+
+def test_another_test_set_hides_no_reason_to_train(history: History):
+    history.change("raw/t10k-images-idx3-ubyte.gz", "delete")
+    assert history.call(CONFIGURATIONS[0] | {"regularization": 2}, "all")
