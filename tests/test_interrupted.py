@@ -152,8 +152,8 @@ def test_a_job_that_outlives_snakemake_is_waited_for(
         "a job of an earlier run is still at work in this folder; wait for it to end, or stop it, "
         "and run again."
     ) in refused.stdout + refused.stderr
-    # A dry run changes nothing.
-    assert checkout.planned(*TARGETS)["download"] == 2
+    # A dry run changes nothing, so it is allowed. The test images may have been downloaded before.
+    assert checkout.planned(*TARGETS)["download"] in (1, 2)
     kill_group(process)
     checkout.finish("results/raw/train-images-idx3-ubyte.gz")
 
