@@ -4,16 +4,18 @@ PYTHON ?= python3
 GIVEN := $(PYTHON)
 RUN := .venv/bin
 DEV := .venv-dev/bin
-CODE := benchmarks requirements tests workflow
+CODE := benchmarks tests tools workflow
+# Two tests of a file may share results that take seconds, so a file is not split between processes.
+PYTEST := $(DEV)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 BENCHMARKS := fit job sweep scale parse start processors
 
-# The Azure ML SDK v1 runs on CPython 3.11 alone: on $(PYTHON) if it is one, or else on python3.11.
+# The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.
 IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
   $$python -c '$(IS_311)' 2>/dev/null && echo $$python && break; done)
 CLOUD := .venv-azureml/installed .venv-azureml-job/installed
 
-.PHONY: help setup setup-azureml run test test-long azureml-demo bench format lint lock docs clean
+.PHONY: help setup setup-azureml run test test-quick test-long azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,45 +26,48 @@ setup-azureml: .venv-azureml/installed  ## install the workflow and the Azure ML
 
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
-	@$(RUN)/python workflow/scripts/show_receipt.py results/registered.json
+	@$(RUN)/python tools/show_receipt.py results/registered.json
 
-test: .venv-dev/installed lint  ## check format and lint, run all tests
+test: .venv-dev/installed lint  ## check the format and the code, and run all tests
 	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
-	else echo "The tests that need the Azure ML SDK v1 are left out: CPython 3.11 is not here."; fi
-	$(DEV)/python -m pytest -n auto --dist worksteal
+	else echo "Without CPython 3.11, the tests that need the Azure ML SDK v1 are skipped."; fi
+	$(PYTEST) tests/workflow tests/azureml tests
+
+test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fewer random sequences
+	EXAMPLES=1 $(PYTEST) --ignore tests/azureml tests/workflow tests
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
-	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/test_whatever_happened.py -k for_long
+	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
 
-bench: .venv/installed  ## run the benchmarks: an hour; BENCHMARKS="parse start" runs some
+bench: .venv/installed  ## run the benchmarks in an hour, or some: BENCHMARKS="parse start"
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(RUN)/python benchmarks/$$name.py; done
 
-azureml-demo: $(CLOUD)  ## watch the cloud path in a workspace that is emulated here
-	@.venv-azureml/bin/python tests/azureml_demo.py
+azureml-demo: $(CLOUD)  ## train and register in an emulated Azure ML workspace
+	@.venv-azureml/bin/python tests/support/azureml_demo.py
 
 format: .venv-dev/installed  ## format the code
 	$(DEV)/ruff format $(CODE)
 	$(DEV)/ruff check --fix $(CODE)
 	$(DEV)/snakefmt Snakefile workflow/rules
 
-lint: .venv-dev/installed  ## check the format, the code and the workflow
+lint: .venv-dev/installed  ## check the format, the code and the rules
 	$(DEV)/ruff format --check $(CODE)
 	$(DEV)/ruff check $(CODE)
 	$(DEV)/snakefmt --check Snakefile workflow/rules
 	$(DEV)/snakemake --lint
 
-lock: .venv-dev/installed  ## pin the newest versions that the .in files allow
-	$(DEV)/python requirements/lock.py
+lock: .venv-dev/installed  ## pin the newest versions that requirements/*.in allow
+	$(DEV)/python tools/lock.py
 
-docs: .venv-dev/installed  ## renew what the documents quote: the table of keys, the workflow's picture
-	$(DEV)/python workflow/scripts/document.py
+docs: .venv-dev/installed  ## update the generated parts of the documents
+	$(DEV)/python tools/documents.py
 
 clean:  ## delete the results; the downloads and the registry stay
 	@[ ! -d results ] || find results -mindepth 1 ! -path 'results/raw*' ! -path results/records \
 	  ! -path 'results/records/download_*' -delete
 
-# A virtual environment, made anew when its pins change, and whole or not at all.
+# A virtual environment is created again when its pins change. The file `installed` comes last.
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
 .venv-azureml/installed: requirements/azureml.txt

@@ -1,18 +1,18 @@
-# From gz files to a registered model:
+# From image files to a registered model:
 #
 #   download -> parse -> preview
 #                     -> train -> evaluate -> register
 #                              -> draw_sweep
 #
-# Training and registering happen here or in Azure ML, as the backend says. Each stage is
-# a file in workflow/rules/, each rule one script in workflow/scripts/.
+# Each stage is a file in workflow/rules/. Each rule runs the program of the same name in
+# workflow/scripts/. docs/how-it-works.md explains the rest.
 
 from snakemake.utils import min_version
 
 min_version("9.19")
 
 
-# ---- Configuration: every key is described in config/README.md ------------------------------
+# ---- Configuration: config/README.md describes every key -----------------------------------
 
 
 configfile: "config/config.yaml"
@@ -21,6 +21,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/locks.smk"
 include: "workflow/rules/backend.smk"
+include: "workflow/rules/integrity.smk"
 
 
 # ---- Stages --------------------------------------------------------------------------------
@@ -39,10 +40,15 @@ include: "workflow/rules/cloud.smk"
 rule all:
     default_target: True
     input:
+        rules.preview.output.png,
+        rules.train.output.model,
+        rules.train.output.training,
+        rules.train.output.sweep,
+        SWEEP_PICTURE,
+        rules.evaluate.output.metrics,
         rules.register.output.receipt,
 
 
-# ---- Results that are missing or altered ---------------------------------------------------
+# ---- Jobs to repeat ------------------------------------------------------------------------
 
-
-include: "workflow/rules/integrity.smk"
+JOBS_TO_REPEAT = jobs_to_repeat()

@@ -1,7 +1,7 @@
-"""Say where the seconds of our fit go, stage by stage, and what the floor of its products is.
+"""Measure the seconds of each stage of our fit, and estimate a lower bound for its products.
 
-The floor is what the multiplications of all passes over the rows would take if each ran as fast as
-one large product of matrices does on this machine. Prints JSON; benchmarks/fit.py shows it.
+The lower bound is the time of all multiplications in the passes over the rows, if each ran as fast
+as one large product of matrices runs on this machine. Prints JSON for benchmarks/fit.py.
 """
 
 import argparse
@@ -16,25 +16,26 @@ from threadpoolctl import threadpool_limits
 
 sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
-from lib.newton import NewtonOneVsRest
-from lib.newton.hessian import SampledHessians
-from lib.newton.objective import Objective
-from lib.newton.optimizer import Optimizer
+from image_workflow.newton import NewtonOneVsRest
+from image_workflow.newton.hessian import SampledHessians
+from image_workflow.newton.objective import Objective
+from image_workflow.newton.optimizer import Optimizer
 
+# The methods to measure, each with its class and its description in the table.
 STAGES = {
-    "first_guess": (Optimizer, "the start: a rough solution on a tenth of the rows"),
+    "first_guess": (Optimizer, "start: a rough solution on a tenth of the rows"),
     "move": (Objective, "steps: objective and gradient in single precision"),
-    "set_margins": (Objective, "steps: margins that a step changes"),
-    "renew": (SampledHessians, "Hessians of drawn rows, and their factors"),
+    "set_margins": (Objective, "steps: the change of the margins"),
+    "renew": (SampledHessians, "Hessians of sampled rows, and their factors"),
     "evaluate_in_double": (Objective, "corrections: objective and gradient in double precision"),
     "hessian_product": (Objective, "corrections: conjugate gradients on the whole Hessian"),
 }
-# The products of each row and class that a stage takes.
+# How many products with each row and class a stage computes.
 PRODUCTS = {"move": 1, "set_margins": 1, "evaluate_in_double": 2, "hessian_product": 2}
 
 
 class Clock:
-    """Counts and times the outermost calls of the stages, and the operations of the passes."""
+    """Count and time the outermost calls of the stages, and count their operations."""
 
     def __init__(self):
         self.calls = dict.fromkeys(STAGES, 0)
@@ -43,7 +44,7 @@ class Clock:
         self.inside = False
 
     def timed(self, name):
-        """Return the stage's method with this clock around it."""
+        """Return a stage's method that reports to this clock."""
         method = getattr(STAGES[name][0], name)
 
         @functools.wraps(method)
@@ -56,8 +57,8 @@ class Clock:
             self.seconds[name] += time.perf_counter() - start
             self.calls[name] += 1
             if name in PRODUCTS:
-                # A multiplication and an addition for each value; the classes come second, but
-                # for the margins' array before them.
+                # Each value takes a multiplication and an addition. The classes are the second
+                # argument; set_margins has them third.
                 classes = arguments[2 if name == "set_margins" else 1]
                 self.operations += 2 * PRODUCTS[name] * owner.n * owner.d * len(classes)
             return result
@@ -66,7 +67,7 @@ class Clock:
 
 
 def product_rate(threads: int) -> float:
-    """Return the operations a second of a large product of single-precision matrices."""
+    """Return the operations per second of a large product of single-precision matrices."""
     A = np.random.default_rng(0).random((3000, 3000), dtype=np.float32)
     best = np.inf
     with threadpool_limits(threads, user_api="blas"):
@@ -94,11 +95,11 @@ def main(options: argparse.Namespace) -> None:
     solver.fit(images.reshape(len(images), -1), labels)
     total = time.perf_counter() - start
     stages = {
-        text: {"calls": clock.calls[name], "seconds": clock.seconds[name]}
-        for name, (_, text) in STAGES.items()
+        description: {"calls": clock.calls[name], "seconds": clock.seconds[name]}
+        for name, (_, description) in STAGES.items()
     }
     rest = total - sum(clock.seconds.values())
-    stages["the rest: directions, and how far to go"] = {"calls": 1, "seconds": rest}
+    stages["rest: directions and line searches"] = {"calls": 1, "seconds": rest}
     rate = product_rate(options.threads)
     floor = {"gflop": clock.operations / 1e9, "gflop_per_second": rate / 1e9}
     floor["seconds"] = clock.operations / rate
@@ -107,7 +108,9 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="fit_stages.py", description=__doc__)
-    parser.add_argument("--data-folder", type=Path, required=True)
-    parser.add_argument("--regularization", type=float, required=True)
+    parser.add_argument(
+        "--data-folder", type=Path, required=True, help="has train-{images,labels}.npy"
+    )
+    parser.add_argument("--regularization", type=float, required=True, help="the rate, 1 / C")
     parser.add_argument("--threads", type=int, required=True)
     main(parser.parse_args())

@@ -1,7 +1,7 @@
-"""What the benchmarks share: whole processes measured in turn, tables, and results as JSON.
+"""Measure whole processes in turn, print tables, and save the results as JSON.
 
-Only the standard library is imported here, and by a benchmark before it has measured: a new process
-begins with the peak memory of the one that started it.
+A new process inherits the peak memory of its parent. Therefore this module imports only the
+standard library, and a benchmark imports larger packages only after it has measured.
 """
 
 import importlib.metadata
@@ -22,26 +22,28 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 BENCHMARKS = TOP / "benchmarks"
 SCRIPTS = TOP / "workflow/scripts"
-LOOKS = 0.5  # seconds between two looks at a process's memory
+SAMPLING_SECONDS = 0.5  # time between two samples of the memory of a process
 
 
 @dataclass
 class Measurement:
-    """What a process took, all that it started included.
+    """Time and memory of a process, including all processes that it started.
 
     Attributes
     ----------
     seconds : float
-        From its start to its end.
+        Wall-clock time.
     cpu_seconds : float
-        Of all cores, in the program and in the system.
+        CPU time of all cores, in the program and in the kernel.
     peak_mib : float
-        The peak resident memory of the largest of its processes, as the kernel counted it.
-    together_mib, own_mib : float or None
-        The most that was seen of all its processes together, where pages that they share count
-        once; and of this, what is not the content of a file. Only if asked for, on Linux.
+        The peak resident memory of the largest process, as the kernel counted it.
+    together_mib : float or None
+        The largest sample of the memory of all processes together. Shared pages count once. None if
+        the memory was not sampled.
+    own_mib : float or None
+        The same without the content of files. None if the memory was not sampled.
     output : str
-        What it printed.
+        The text that the process wrote to stdout.
     """
 
     seconds: float
@@ -53,25 +55,25 @@ class Measurement:
 
 
 def run(command: list[str], folder: Path = TOP, watch: bool = False) -> Measurement:
-    """Run a command to its end and measure it as a whole.
+    """Run a command to its end and measure it.
 
     Parameters
     ----------
     command : list of str
     folder : pathlib.Path
-        Where it runs.
+        The working directory.
     watch : bool
-        Whether to look at its memory while it runs, see :class:`Measurement`.
+        Whether to sample the memory while the command runs. Works on Linux only.
 
     Raises
     ------
     SystemExit
-        If it fails, with the last lines that it said.
+        If the command fails. The message has the last lines of its output.
     """
     together, own, ended = [], [], threading.Event()
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         start = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=errors)
+        process = subprocess.Popen(command, cwd=folder, stdout=stdout, stderr=stderr)
         watcher = threading.Thread(target=_watch, args=(process.pid, together, own, ended))
         if watch:
             watcher.start()
@@ -81,10 +83,10 @@ def run(command: list[str], folder: Path = TOP, watch: bool = False) -> Measurem
         ended.set()
         if watch:
             watcher.join()
-        said.seek(0)
-        errors.seek(0)
+        stdout.seek(0)
+        stderr.seek(0)
         if status:
-            last = "\n".join((said.read() + errors.read()).splitlines()[-20:])
+            last = "\n".join((stdout.read() + stderr.read()).splitlines()[-20:])
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{last}")
         return Measurement(
             seconds=seconds,
@@ -93,12 +95,12 @@ def run(command: list[str], folder: Path = TOP, watch: bool = False) -> Measurem
             peak_mib=usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
             together_mib=max(together, default=None),
             own_mib=max(own, default=None),
-            output=said.read(),
+            output=stdout.read(),
         )
 
 
 def call(function: Callable, *arguments) -> Measurement:
-    """Measure the seconds of a call in this process; memory is not looked at."""
+    """Measure the time of a call in this process. Its memory is not measured."""
     start, start_cpu = time.perf_counter(), time.process_time()
     function(*arguments)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
@@ -106,23 +108,23 @@ def call(function: Callable, *arguments) -> Measurement:
 
 
 def _watch(pid, together, own, ended):
-    while not ended.wait(LOOKS):
+    while not ended.wait(SAMPLING_SECONDS):
         try:
-            sizes = [_sizes(each) for each in _family(pid)]
-        except (OSError, KeyError):  # one of them has just ended, or this is not Linux
+            sizes = [_memory_sizes(each) for each in _process_tree(pid)]
+        except (OSError, KeyError):  # A process has just ended, or this is not Linux.
             continue
         together.append(sum(size["Pss"] for size in sizes) / 1024)
         own.append(sum(size["Pss_Anon"] + size["Pss_Shmem"] for size in sizes) / 1024)
 
 
-def _family(pid) -> Iterator[int]:
+def _process_tree(pid) -> Iterator[int]:
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            yield from _family(child)
+            yield from _process_tree(child)
 
 
-def _sizes(pid) -> dict[str, int]:
+def _memory_sizes(pid) -> dict[str, int]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     return {name: int(size.split()[0]) for name, size in (line.split(":") for line in lines)}
 
@@ -132,25 +134,26 @@ def alternate(
     repetitions: int,
     once: Collection[str] = (),
 ) -> dict[str, list[Measurement]]:
-    """Measure each contestant in turn, and all of them anew in each repetition.
+    """Measure all contestants in turn, and repeat the whole round.
 
-    So a machine that is slow for a while is slow for all of them.
+    If the machine is slow for a while, it is slow for all contestants.
 
     Parameters
     ----------
     contestants : dict
-        A function that measures, by name.
+        By name, a function that measures.
     repetitions : int
     once : collection of str
-        Who takes part in the first repetition only.
+        The contestants that are measured only in the first round.
     """
-    found = {name: [] for name in contestants}
+    results = {name: [] for name in contestants}
     for repetition in range(repetitions):
-        for name, measured in contestants.items():
+        for name, contestant in contestants.items():
             if repetition == 0 or name not in once:
-                found[name].append(measured())
-                print(f"{name}: {found[name][-1].seconds:.2f} s", file=sys.stderr, flush=True)
-    return found
+                measurement = contestant()
+                results[name].append(measurement)
+                print(f"{name}: {measurement.seconds:.2f} s", file=sys.stderr, flush=True)
+    return results
 
 
 def median(measurements: Iterable[Measurement], field: str = "seconds") -> float:
@@ -164,7 +167,7 @@ def memory(measurements: Iterable[Measurement]) -> float:
 
 
 def table(head: list[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a Markdown table, after an empty line."""
+    """Print an empty line and a Markdown table."""
     print("", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", sep="\n")
     for row in rows:
         print(f"| {' | '.join(row)} |")
@@ -177,10 +180,10 @@ def target(what: str, found: float, limit: float, most: bool = False) -> dict:
     Parameters
     ----------
     what : str
-        What is measured, with its unit.
+        The measured quantity, with its unit.
     found, limit : float
     most : bool
-        Whether ``limit`` is the most that is allowed; otherwise it is the least.
+        Whether ``limit`` is an upper limit; otherwise it is a lower limit.
     """
     met = found <= limit if most else found >= limit
     bound = "at most" if most else "at least"
@@ -189,7 +192,7 @@ def target(what: str, found: float, limit: float, most: bool = False) -> dict:
 
 
 def machine() -> dict:
-    """Return what the figures depend on: the machine, and the versions of what runs."""
+    """Describe the machine and the versions of the packages, on which the results depend."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -206,30 +209,31 @@ def machine() -> dict:
 
 
 def save(name: str, measured: dict[str, list[Measurement]], **more) -> None:
-    """Write benchmarks/<name>.json: the machine, the command, every measurement, and ``more``."""
-    runs = {
+    """Write benchmarks/<name>.json: the machine, the command, all measurements, and ``more``."""
+    fields = {
         contestant: [
-            {key: value for key, value in asdict(each).items() if key != "output"} for each in those
+            {key: value for key, value in asdict(each).items() if key != "output"}
+            for each in measurements
         ]
-        for contestant, those in measured.items()
+        for contestant, measurements in measured.items()
     }
-    medians = {contestant: median(those) for contestant, those in measured.items()}
+    medians = {contestant: median(measurements) for contestant, measurements in measured.items()}
     command = ["python", f"benchmarks/{name}.py", *sys.argv[1:]]
     here = machine()
     versions = ", ".join(f"{package} {version}" for package, version in here["versions"].items())
     print(f"{here['cpu']}, {here['cores']} cores, {here['platform']}; {versions}")
     content = {"machine": here, "command": command, "median_seconds": medians}
-    content |= more | {"measurements": runs}
+    content |= more | {"measurements": fields}
     path = BENCHMARKS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    print(f"Written to {path.relative_to(TOP)}.", flush=True)
+    print(f"Results written to {path.relative_to(TOP)}.", flush=True)
 
 
 def workflow_copy(folder: Path) -> Path:
     """Make a folder with the workflow and its downloaded files, but without results.
 
-    The files are what results/raw has, put where the registry looks for MNIST first; without them
-    the copy downloads.
+    The downloaded files are copied from results/raw to data/mnist, the first source of MNIST. If
+    there are none, the workflow in the copy downloads them.
     """
     folder.mkdir(parents=True)
     shutil.copy(TOP / "Snakefile", folder)
@@ -241,12 +245,12 @@ def workflow_copy(folder: Path) -> Path:
 
 
 def snakemake(*arguments: str, **config) -> list[str]:
-    """Return a snakemake command that trains here; ``config`` becomes ``--config key=value``."""
+    """Return a snakemake command that trains on this machine, with ``config`` as its --config."""
     values = [f"{key}={value}" for key, value in {"backend": "local", **config}.items()]
     return [sys.executable, "-m", "snakemake", *arguments, "--config", *values]
 
 
 def jobs(folder: Path) -> dict[str, float]:
-    """Return the seconds of each job of a copy's last run, as Snakemake measured them."""
+    """Return the seconds of each job of the last run in a copy, as Snakemake measured them."""
     files = sorted((folder / "results/benchmarks").rglob("*.jsonl"))
     return {path.stem: json.loads(path.read_text().splitlines()[0])["s"] for path in files}

@@ -1,8 +1,9 @@
 """Compare parsing the training set with decompressing it, and with the tutorial's loader.
 
-Twice: as whole processes, whose start and whose flush to the disk count as well, and as calls in
-one process. The floor is to decompress the files and to forget the bytes. Prints tables, also of
-where parsing spends its seconds, and writes benchmarks/parse.json.
+Everything is measured twice: as whole processes, including their start and the flush of their files
+to the disk, and as calls in this process. The floor is to decompress the files and discard the
+bytes. Prints tables, also of the functions that take the most time in parsing, and writes
+benchmarks/parse.json.
 """
 
 import argparse
@@ -20,62 +21,60 @@ from measure import SCRIPTS, TOP, alternate, call, median, run, save, table, tar
 CHUNK = 1 << 20
 ZLIB, GZIP, OURS, TUTORIAL = "zlib alone", "gzip module alone", "parse", "the tutorial's loader"
 
+# Decompress the files in the arguments, and discard the bytes.
+DECOMPRESS = f"""
+import gzip, sys
+
+for path in sys.argv[1:]:
+    with gzip.open(path) as stream:
+        while stream.read({CHUNK}):
+            pass
+"""
+
 
 def decompress_zlib(paths: list[Path]) -> None:
-    """Decompress by zlib itself, checksums included, and forget the bytes."""
+    """Decompress with zlib itself, including the checksums, and discard the bytes."""
     for path in paths:
         inflate = zlib.decompressobj(wbits=31)
         with open(path, "rb") as file:
-            # Little at once: the bytes it gives have to be made room for.
+            # A larger chunk would be slower, because zlib allocates memory for its whole output.
             while chunk := file.read(1 << 14):
                 inflate.decompress(chunk)
 
 
 def decompress_gzip(paths: list[Path]) -> None:
-    """Decompress by Python's gzip module, and forget the bytes."""
+    """Decompress with Python's gzip module, and discard the bytes."""
     for path in paths:
         with gzip.open(path) as stream:
             while stream.read(CHUNK):
                 pass
 
 
-def whole_processes(paths: list[Path], folder: Path, repetitions: int) -> dict:
-    """Measure processes that decompress, and that parse."""
-    floor = (
-        "import gzip, sys\n"
-        "for path in sys.argv[1:]:\n"
-        "    with gzip.open(path) as stream:\n"
-        f"        while stream.read({CHUNK}):\n"
-        "            pass\n"
-    )
+def measure_processes(paths: list[Path], folder: Path, repetitions: int) -> dict:
+    """Measure a process that decompresses the files, and one that parses them."""
     images, labels = map(str, paths)
     parse = [sys.executable, str(SCRIPTS / "parse.py"), "--images", images, "--labels", labels]
-    parse += [
-        "--images-out",
-        str(folder / "images.npy"),
-        "--labels-out",
-        str(folder / "labels.npy"),
-    ]
+    parse += ["--images-out", str(folder / "images.npy")]
+    parse += ["--labels-out", str(folder / "labels.npy")]
     commands = {
-        f"process: {GZIP}": [sys.executable, "-c", floor, images, labels],
+        f"process: {GZIP}": [sys.executable, "-c", DECOMPRESS, images, labels],
         f"process: {OURS}": parse,
     }
     contestants = {name: functools.partial(run, command) for name, command in commands.items()}
     return alternate(contestants, repetitions)
 
 
-def calls(paths: list[Path], folder: Path, repetitions: int) -> tuple[dict, list[dict]]:
-    """Measure calls in this process; also return where parsing spends its seconds."""
-    # In front, since this file is called parse.py too.
+def measure_calls(paths: list[Path], folder: Path, repetitions: int) -> tuple[dict, list[dict]]:
+    """Measure calls in this process; also return the functions that take the most time."""
+    # The workflow's folder goes first, because this benchmark is called parse.py as well.
     sys.path.insert(0, str(SCRIPTS))
     import tutorial
-
     from parse import parse_set
 
     targets = folder / "images.npy", folder / "labels.npy"
 
     def parse():
-        # As in parse.py, whose files are new: to cut off an old one takes time.
+        # The program parse.py writes new files. To truncate an old file takes time.
         for path in targets:
             path.unlink(missing_ok=True)
         return call(parse_set, *paths, *targets)
@@ -93,11 +92,11 @@ def calls(paths: list[Path], folder: Path, repetitions: int) -> tuple[dict, list
     measured = alternate(contestants, repetitions)
     with cProfile.Profile() as profile:
         parse_set(*paths, *targets)
-    found = pstats.Stats(profile).stats.items()
-    longest = sorted(found, key=lambda entry: entry[1][2], reverse=True)[:5]
+    statistics = pstats.Stats(profile).stats.items()
+    slowest = sorted(statistics, key=lambda entry: entry[1][2], reverse=True)[:5]
     return measured, [
         {"function": name, "calls": count, "seconds": own}
-        for (_, _, name), (_, count, own, _, _) in longest
+        for (_, _, name), (_, count, own, _, _) in slowest
     ]
 
 
@@ -106,35 +105,35 @@ def main(options: argparse.Namespace) -> None:
         options.data_folder / f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        given = paths, Path(temporary), options.repetitions
-        measured = whole_processes(*given)
-        called, longest = calls(*given)
-    measured |= called
+        arguments = paths, Path(temporary), options.repetitions
+        processes = measure_processes(*arguments)
+        calls, slowest = measure_calls(*arguments)
+    measured = processes | calls
     floors = {"process": f"process: {GZIP}", "call": f"call: {ZLIB}"}
     ratios = {
-        name: median(those) / median(measured[floors[name.split(":")[0]]])
-        for name, those in measured.items()
+        name: median(runs) / median(measured[floors[name.split(":")[0]]])
+        for name, runs in measured.items()
     }
     table(
         ["training set", "seconds", "CPU seconds", "times the floor"],
         (
             [
                 name,
-                f"{median(those):.3f}",
-                f"{median(those, 'cpu_seconds'):.3f}",
+                f"{median(runs):.3f}",
+                f"{median(runs, 'cpu_seconds'):.3f}",
                 f"{ratios[name]:.2f}",
             ]
-            for name, those in measured.items()
+            for name, runs in measured.items()
         ),
     )
-    print("Where the seconds of parsing go, as a call")
+    print("The functions that take the most time in parsing, as a call")
     table(
         ["function", "calls", "seconds in it alone"],
-        ([each["function"], str(each["calls"]), f"{each['seconds']:.3f}"] for each in longest),
+        ([each["function"], str(each["calls"]), f"{each['seconds']:.3f}"] for each in slowest),
     )
     what = "parsing, times the seconds of decompression alone"
     found = target(what, ratios[f"call: {OURS}"], 1.5, most=True)
-    save("parse", measured, times_the_floor=ratios, profile=longest, targets=[found])
+    save("parse", measured, times_the_floor=ratios, profile=slowest, targets=[found])
 
 
 if __name__ == "__main__":

@@ -1,80 +1,77 @@
-"""Fit under the BLAS kernels that the environment names, and save the coefficients.
+"""Fit under the BLAS kernels that the environment chooses, and save the coefficients.
 
-Those of the rates are saved as they are before rounding, with the grids; the sweep's candidates,
-which are not rounded, as they are. Nothing is compared here: whoever started this does it.
+Saves the coefficients of the models before rounding, with their grids, and the coefficients of the
+sweep's candidates, which are not rounded. benchmarks/processors.py compares them.
 """
 
 import argparse
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import threadpoolctl
 
 sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
-from lib import sweep
-from lib.model import weights
-from lib.newton import estimator
-from lib.solvers import fit_newton
+from image_workflow.models.estimator import weights
+from image_workflow.models.settings import TrainingSettings
+from image_workflow.models.solvers import fit_newton
+from image_workflow.models.sweep import candidate_fit, held_out
+from image_workflow.newton import estimator
+from image_workflow.newton.rounding import rounded
 
 SEED, FRACTION = 42, 0.16667
 
 
 def fit_before_rounding(images, labels, rate: float, threads: int) -> dict[str, np.ndarray]:
-    """Return the coefficients (k, d) before rounding, the grids (k,), and the fit's seconds."""
-    found, rounded = {}, estimator.rounded
+    """Fit, and return the weights (k, d) before rounding, the grid (k,), and the seconds."""
+    kept = {}
 
-    def keeping(W, grid):
-        found.update(weights=W.copy(), grid=grid.copy())
+    def keep_and_round(W, grid):
+        kept.update(weights=W.copy(), grid=grid.copy())
         return rounded(W, grid)
 
-    estimator.rounded = keeping
-    try:
+    with mock.patch.object(estimator, "rounded", keep_and_round):
         start = time.perf_counter()
         fit_newton(images, labels, rate, SEED, threads)
-        found["seconds"] = time.perf_counter() - start
-    finally:
-        estimator.rounded = rounded
-    return found
+        kept["seconds"] = time.perf_counter() - start
+    return kept
 
 
-def candidates(images, labels, rates: list[float], threads: int) -> dict[float, np.ndarray]:
-    """Return the coefficients (k, d) of the sweep's candidates, by their rate."""
-    found = {}
-
-    def keeping(images, labels, rate, *arguments, **options):
-        model = fit_newton(images, labels, rate, *arguments, **options)
-        found[rate] = np.column_stack(weights(model))
-        return model
-
-    sweep.SOLVERS = {"newton": keeping}
-    nothing_kept = sweep.Candidates(None)
-    sweep.sweep(images, labels, rates, FRACTION, "newton", SEED, threads, nothing_kept)
-    return found
+def fit_candidates(images, labels, mask, rates: list[float], threads: int) -> dict:
+    """Fit the sweep's candidates, and return their weights (k, d) by rate."""
+    settings = TrainingSettings(sorted(rates), FRACTION, "newton", SEED)
+    fit = candidate_fit((images[~mask], labels[~mask]), settings.rates, settings, threads)
+    return {rate: np.column_stack(weights(fit(rate))) for rate in settings.rates}
 
 
 def main(options: argparse.Namespace) -> None:
     images = np.load(options.data_folder / "train-images.npy", mmap_mode="r")
     labels = np.load(options.data_folder / "train-labels.npy")
-    threads, saved = options.threads, {}
+    threads, arrays = options.threads, {}
     for rate in options.rates:
-        found = fit_before_rounding(images, labels, rate, threads)
-        saved |= {f"{name} {rate:g}": value for name, value in found.items()}
+        fit = fit_before_rounding(images, labels, rate, threads)
+        arrays |= {f"{name} {rate:g}": value for name, value in fit.items()}
     if options.sweep_rates:
-        found = candidates(images, labels, options.sweep_rates, threads)
-        saved |= {f"candidate {rate:g}": W for rate, W in found.items()}
-        saved["held out"] = sweep.held_out(labels, FRACTION, SEED)
+        mask = held_out(labels, FRACTION, SEED)
+        candidates = fit_candidates(images, labels, mask, options.sweep_rates, threads)
+        arrays |= {f"candidate {rate:g}": W for rate, W in candidates.items()}
+        arrays["held out"] = mask
     kernels = {library.get("architecture", "") for library in threadpoolctl.threadpool_info()}
-    np.savez(options.output, kernels=sorted(kernels), **saved)
+    np.savez(options.output, kernels=sorted(kernels), **arrays)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="processor_fits.py", description=__doc__)
-    parser.add_argument("--data-folder", type=Path, required=True)
-    parser.add_argument("--rates", type=float, nargs="+", required=True)
-    parser.add_argument("--sweep-rates", type=float, nargs="*", default=[])
+    parser.add_argument(
+        "--data-folder", type=Path, required=True, help="has train-{images,labels}.npy"
+    )
+    parser.add_argument("--rates", type=float, nargs="+", required=True, help="of the models")
+    parser.add_argument(
+        "--sweep-rates", type=float, nargs="*", default=[], help="of the sweep's candidates"
+    )
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True, help="the .npz to write")
     main(parser.parse_args())

@@ -1,4 +1,4 @@
-"""Make a training set of shifted copies of another's images, as gzipped IDX, copy by copy."""
+"""Make a training set of shifted copies of another set's images, as gzipped IDX files."""
 
 import argparse
 import gzip
@@ -9,37 +9,40 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
-from lib import idx
+from image_workflow.data import idx
 
-# Up to six pixels each way, the smallest shifts first, of which the first is none.
-REACH = range(-6, 7)
-SHIFTS = sorted(((down, right) for down in REACH for right in REACH), key=lambda at: np.hypot(*at))
+# Up to six pixels in each direction, the smallest shifts first. The first copy is not shifted.
+PIXELS = range(-6, 7)
+SHIFTS = sorted(
+    ((down, right) for down in PIXELS for right in PIXELS), key=lambda shift: np.hypot(*shift)
+)
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Return images (n, rows, cols) moved by some pixels; what comes in is 0."""
+    """Return images (n, rows, columns) shifted by some pixels, with zeros at the free edges."""
     moved = np.roll(images, (down, right), axis=(1, 2))
     moved[:, slice(0, down) if down >= 0 else slice(down, None)] = 0
     moved[:, :, slice(0, right) if right >= 0 else slice(right, None)] = 0
     return moved
 
 
+def read(path: Path, dimensions: int) -> np.ndarray:
+    """Return the array of a gzipped IDX file."""
+    with gzip.open(path) as stream:
+        shape = idx.read_header(stream, dimensions)
+        return np.frombuffer(stream.read(), np.uint8).reshape(shape)
+
+
 def main(options: argparse.Namespace) -> None:
-    with gzip.open(options.images) as stream:
-        images = np.frombuffer(stream.read(), np.uint8, offset=16)
-    with gzip.open(options.images) as stream:
-        shape = idx.read_header(stream, dimensions=3)
-    with gzip.open(options.labels) as stream:
-        labels = np.frombuffer(stream.read(), np.uint8, offset=8)
-    images, times = images.reshape(shape), options.times
-    count = times * len(images)
+    images, labels = read(options.images, 3), read(options.labels, 1)
+    count = options.times * len(images)
     with gzip.open(options.images_out, "wb", compresslevel=1) as stream:
-        stream.write(idx.header((count, *shape[1:])))
-        for down, right in SHIFTS[:times]:
+        stream.write(idx.header((count, *images.shape[1:])))
+        for down, right in SHIFTS[: options.times]:
             stream.write(shifted(images, down, right).data)
     with gzip.open(options.labels_out, "wb", compresslevel=1) as stream:
         stream.write(idx.header((count,)))
-        for _ in range(times):
+        for _ in range(options.times):
             stream.write(labels.data)
 
 
@@ -47,7 +50,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="shifted.py", description=__doc__)
     parser.add_argument("--images", type=Path, required=True, help="gzipped IDX images")
     parser.add_argument("--labels", type=Path, required=True, help="gzipped IDX labels")
-    parser.add_argument("--times", type=int, required=True, help=f"up to {len(SHIFTS)}")
+    parser.add_argument(
+        "--times", type=int, required=True, help=f"the number of copies, up to {len(SHIFTS)}"
+    )
     parser.add_argument("--images-out", type=Path, required=True)
     parser.add_argument("--labels-out", type=Path, required=True)
     main(parser.parse_args())

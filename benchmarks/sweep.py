@@ -1,10 +1,11 @@
 """Compare a sweep of eight regularization rates with eight fits by the tutorial's estimator.
 
-A sweep is all of `snakemake --cores 2 results/model.pkl` from the arrays on: it fits each rate on
-five sixths of the training set, measures it on the rest, and fits the best rate anew on everything.
-The eight fits, one after the other, select nothing, and only the seconds of the fits themselves
-count. They take a quarter of an hour: by default they are measured once, with sweeps before, amid
-and after them, so that a slow hour hits both. Prints tables, writes benchmarks/sweep.json.
+The sweep is the whole command `snakemake --cores 2 results/model.pkl`, with existing arrays: it
+fits each rate on five sixths of the training set, scores it on the rest, and refits the best rate
+on all images. The eight fits run one after the other and select nothing; only the seconds of the
+fits themselves count. They take a quarter of an hour, so by default they are measured once. Sweeps
+run before, between and after them, so that a slow hour slows both. Prints tables and writes
+benchmarks/sweep.json.
 """
 
 import argparse
@@ -31,53 +32,95 @@ from measure import (
 RATES = (0.01, 0.1, 0.5, 0.8, 1.0, 2.0, 4.0, 10.0)
 SWEEP = "sweep, with selection and refit"
 FITS = "8 fits by liblinear, n_jobs=1"
-# How many of the eight fits run between two sweeps.
-HALF = len(RATES) // 2
+HALF = len(RATES) // 2  # the number of fits between two sweeps
+
+
+def liblinear(rate: float) -> str:
+    """Return the name of a fit in the results."""
+    return f"liblinear, rate {rate:g}"
+
+
+def prepare(folder: Path, dataset: str) -> Path:
+    """Make a copy of the workflow in which the arrays exist."""
+    copy = workflow_copy(folder)
+    arrays = [f"results/arrays/{part}-images.npy" for part in ("train", "test")]
+    run(snakemake("--cores", "1", *arrays, dataset=dataset), copy)
+    return copy
+
+
+def delete_training(folder: Path) -> None:
+    """Delete all results but the downloads, the arrays, and their records."""
+    for path in (folder / "results").iterdir():
+        if path.name not in ("raw", "arrays", "records"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for record in (folder / "results/records").iterdir():
+        if not record.name.startswith(("download_", "parse_")):
+            record.unlink()
 
 
 def measured_sweep(folder: Path, dataset: str) -> Measurement:
-    """Run a sweep in a copy of the workflow in which only downloads and arrays are there."""
-    for path in (folder / "results").iterdir():
-        if path.name not in ("raw", "arrays"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Run a sweep in a copy of the workflow, without kept scores of earlier sweeps."""
+    delete_training(folder)
     rates = f"[{','.join(map(str, RATES))}]"
     config = {"dataset": dataset, "solver": "newton", "regularization": rates}
-    return run(snakemake("--cores", "2", "results/model.pkl", **config), folder, watch=True)
+    measured = run(snakemake("--cores", "2", "results/model.pkl", **config), folder, watch=True)
+    print(f"sweep: {measured.seconds:.1f} s", file=sys.stderr, flush=True)
+    return measured
 
 
-def main(options: argparse.Namespace) -> None:
-    sweeps, fits, details = [], [], []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = workflow_copy(Path(temporary, "copy"))
-        arrays = [f"results/arrays/{part}-images.npy" for part in ("train", "test")]
-        run(snakemake("--cores", "1", *arrays, dataset=options.dataset), folder)
+def seconds_of_fits(log: str) -> list[tuple[str, float]]:
+    """Return the name and the seconds of each fit in the log of a training.
 
-        def sweep():
-            sweeps.append(measured_sweep(folder, options.dataset))
-            print(f"sweep: {sweeps[-1].seconds:.1f} s", file=sys.stderr, flush=True)
-            log = (folder / "results/logs/train.log").read_text(encoding="utf-8")
-            details.append(seconds_of_fits(log))
+    The last step of a fit has its seconds. The next line of a step begins with step 0.
+    """
+    steps = re.findall(r"(rate \S+), step (\d+): .* (\S+) s$", log, re.M)
+    next_steps = [step for _, step, _ in steps[1:]] + ["0"]
+    return [
+        (rate, float(seconds))
+        for (rate, _, seconds), next_step in zip(steps, next_steps, strict=True)
+        if next_step == "0"
+    ]
 
-        sweep()
-        for _ in range(options.repetitions):
-            repetition = {}
-            for rates in (RATES[:HALF], RATES[HALF:]):
-                for rate in rates:
-                    given = "tutorial", rate, 1, folder / "tutorial.pkl"
-                    repetition[rate] = measured_fit(folder / "results/arrays", *given)
-                    print(f"liblinear, {rate:g}: {repetition[rate].seconds:.1f} s", file=sys.stderr)
-                sweep()
-            fits.append(repetition)
-        chosen = json.loads((folder / "results/sweep.json").read_text(encoding="utf-8"))
-    measured = {SWEEP: sweeps}
-    measured |= {f"liblinear, rate {rate:g}": [each[rate] for each in fits] for rate in RATES}
-    eight = sum(median(measured[f"liblinear, rate {rate:g}"]) for rate in RATES)
-    ratio = eight / median(sweeps)
-    peak = max(memory(those) for name, those in measured.items() if name != SWEEP)
+
+def measure(folder: Path, dataset: str, repetitions: int) -> tuple[dict, list]:
+    """Measure the fits with sweeps between them.
+
+    Returns
+    -------
+    measured : dict of list of Measurement
+    seconds : list
+        For each sweep, the result of :func:`seconds_of_fits`.
+    """
+    measured = {SWEEP: []} | {liblinear(rate): [] for rate in RATES}
+    seconds = []
+
+    def sweep():
+        measured[SWEEP].append(measured_sweep(folder, dataset))
+        log = (folder / "results/logs/train.log").read_text(encoding="utf-8")
+        seconds.append(seconds_of_fits(log))
+
+    sweep()
+    for _ in range(repetitions):
+        for rates in (RATES[:HALF], RATES[HALF:]):
+            for rate in rates:
+                model = folder / "tutorial.pkl"
+                fit = measured_fit(folder / "results/arrays", "tutorial", rate, 1, model)
+                measured[liblinear(rate)].append(fit)
+                print(f"{liblinear(rate)}: {fit.seconds:.1f} s", file=sys.stderr, flush=True)
+            sweep()
+    return measured, seconds
+
+
+def show(measured: dict[str, list[Measurement]], repetitions: int) -> tuple[float, float]:
+    """Print the table; return the seconds of the eight fits, and how many sweeps they equal."""
+    sweeps = measured[SWEEP]
+    eight_fits = sum(median(measured[liblinear(rate)]) for rate in RATES)
+    peak = max(memory(measured[liblinear(rate)]) for rate in RATES)
+    ratio = eight_fits / median(sweeps)
     table(
         ["eight rates", "runs", "seconds", "times as fast", "peak MiB"],
         [
-            [FITS, str(options.repetitions), f"{eight:.1f}", "1.0", f"{peak:.0f}"],
+            [FITS, str(repetitions), f"{eight_fits:.1f}", "1.0", f"{peak:.0f}"],
             [
                 SWEEP,
                 str(len(sweeps)),
@@ -87,42 +130,42 @@ def main(options: argparse.Namespace) -> None:
             ],
         ],
     )
-    print(
-        "Where the seconds of the last sweep go; the best rate was", chosen["regularization_rate"]
-    )
-    rest = sweeps[-1].seconds - sum(seconds for _, seconds in details[-1])
+    return eight_fits, ratio
+
+
+def show_last_sweep(measured: Measurement, fits: list[tuple[str, float]], best: float) -> None:
+    """Print the seconds of each fit of the last sweep."""
+    print(f"Seconds of each fit of the last sweep; the best rate was {best:g}")
+    rest = measured.seconds - sum(seconds for _, seconds in fits)
     table(
         ["fit", "seconds"],
         [
-            *([fit, f"{seconds:.1f}"] for fit, seconds in details[-1]),
-            ["the rest: starting Snakemake and Python, scoring", f"{rest:.1f}"],
+            *([fit, f"{seconds:.1f}"] for fit, seconds in fits),
+            ["rest: start of Snakemake and Python, scores", f"{rest:.1f}"],
         ],
     )
-    found = target("sweep of 8 rates, times as fast as 8 fits", ratio, 30)
+
+
+def main(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = prepare(Path(temporary, "copy"), options.dataset)
+        measured, seconds = measure(folder, options.dataset, options.repetitions)
+        chosen = json.loads((folder / "results/sweep.json").read_text(encoding="utf-8"))
+    eight_fits, ratio = show(measured, options.repetitions)
+    show_last_sweep(measured[SWEEP][-1], seconds[-1], chosen["regularization_rate"])
     save(
         "sweep",
         measured,
-        seconds_of_eight_fits=eight,
+        seconds_of_eight_fits=eight_fits,
         times_as_fast=ratio,
-        seconds_of_fits=details,
+        seconds_of_fits=seconds,
         chosen=chosen,
-        targets=[found],
+        targets=[target("sweep of 8 rates, times as fast as 8 fits", ratio, 30)],
     )
-
-
-def seconds_of_fits(log: str) -> list[tuple[str, float]]:
-    """Return each fit of a training's log with its seconds: the last that its steps name."""
-    steps = re.findall(r"(rate \S+), step (\d+): .* (\S+) s$", log, re.M)
-    following = [step for _, step, _ in steps[1:]] + ["0"]
-    return [
-        (rate, float(seconds))
-        for (rate, _, seconds), after in zip(steps, following, strict=True)
-        if after == "0"
-    ]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__)
-    parser.add_argument("--dataset", default="mnist", help="digits, for a quick look")
+    parser.add_argument("--dataset", default="mnist", help="use digits for a quick try")
     parser.add_argument("--repetitions", type=int, default=1, help="of the eight fits")
     main(parser.parse_args())

@@ -1,8 +1,8 @@
-"""What the tutorial's notebook does, as one plain script: load, preview, fit, measure, save.
+"""Do the work of the tutorial's notebook in one script: load, preview, fit, measure, save.
 
-The contestant of benchmarks/job.py. It reads all four files into memory, as floating point, and
-fits by liblinear; what the tutorial calls LogisticRegression(solver="liblinear") is
-OneVsRestClassifier of it in the scikit-learn of today.
+benchmarks/job.py compares this script with the workflow. It reads all four files into memory, as
+floating point, and fits by liblinear. The tutorial's LogisticRegression(solver="liblinear") is an
+OneVsRestClassifier of it in current versions of scikit-learn.
 """
 
 import argparse
@@ -21,7 +21,10 @@ from matplotlib import pyplot
 
 
 def load(path: Path, dimensions: int) -> np.ndarray:
-    """Return the array of a gzipped IDX file, one row an image; ``dimensions`` is 1 or 3."""
+    """Return the array of a gzipped IDX file, one row for each image or label.
+
+    ``dimensions`` is 3 for images and 1 for labels.
+    """
     with gzip.open(path) as stream:
         stream.read(4)
         shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
@@ -30,7 +33,7 @@ def load(path: Path, dimensions: int) -> np.ndarray:
 
 
 def load_all(folder: Path) -> tuple[np.ndarray, ...]:
-    """Return training images and labels, test images and labels; pixels are 0-1."""
+    """Return training images and labels, test images and labels. Pixels are from 0 to 1."""
     train, train_labels, test, test_labels = (
         load(folder / f"{part}-{kind}-ubyte.gz", 3 if kind == "images-idx3" else 1)
         for part in ("train", "t10k")
@@ -65,7 +68,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="tutorial.py", description=__doc__)
     parser.add_argument("--data-folder", type=Path, required=True, help="has the four .gz files")
-    parser.add_argument("--regularization", type=float, default=0.5)
-    parser.add_argument("--jobs", type=int, default=1, help="classes that are fitted at once")
+    parser.add_argument("--regularization", type=float, default=0.5, help="the rate, 1 / C")
+    parser.add_argument("--jobs", type=int, default=1, help="how many classes to fit at once")
     parser.add_argument("--output", type=Path, default=Path("sklearn_mnist_model.pkl"))
     main(parser.parse_args())

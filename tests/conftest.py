@@ -1,4 +1,4 @@
-"""What tests of several subjects share."""
+"""Fixtures that tests of several subjects use."""
 
 import signal
 from collections.abc import Iterator
@@ -8,13 +8,12 @@ import hypothesis
 import pytest
 
 import mirror
-from azureml_client import bare, cloud, emulator, parsed  # noqa: F401  fixtures
 from checkout import Checkout
 
-# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+# A shell makes background processes ignore Ctrl-C, and their child processes would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in each run, however busy the machine is.
+# Run the same examples each time, without a deadline on a busy machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
@@ -27,7 +26,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[mirror.Mirror]:
-    """A running mirror."""
+    """A running mirror of a data set."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with mirror.serving() as running:
         yield running
@@ -35,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[mirror.Mirror]:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the digits were run up to the receipt; to be left as it is."""
+    """A checkout with all results of the digits. Tests must not change it."""
     checkout = Checkout.fresh(tmp_path_factory.mktemp("the digits' run"))
     checkout.finish(dataset="digits")
     return checkout
@@ -43,5 +42,5 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture
 def finished(digits_run: Checkout, tmp_path: Path) -> Checkout:
-    """A copy of that checkout, to be changed."""
+    """A copy of that checkout, which a test may change."""
     return digits_run.copied(tmp_path / "finished")

@@ -1,4 +1,4 @@
-# The commands that only a cloud has; none of them makes a file of the workflow.
+# Commands for the Azure ML workspace. None of them makes a result.
 
 
 rule azureml_status:
@@ -6,15 +6,15 @@ rule azureml_status:
         "results/logs/azureml_status.log",
     handover: True
     params:
-        azureml=AZUREML,
-        experiment_name=EXPERIMENT,
-        model_name=config["model_name"],
-        script=SCRIPTS / "azureml_status.py",
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "azureml_status.py",
     message:
-        "Show the workspace, its cluster, active runs and registered versions"
+        "Show the workspace, its cluster, the active runs and the registered versions"
     shell:
-        "python {params.script:q} --azureml {params.azureml:q}"
-        " --experiment-name {params.experiment_name:q} --model-name {params.model_name:q} --log {log}"
+        "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q}"
+        " --experiment-name {params.backend[experiment_name]:q}"
+        " --model-name {params.backend[model_name]:q} --log {log}"
 
 
 rule azureml_cancel:
@@ -22,12 +22,13 @@ rule azureml_cancel:
         "results/logs/azureml_cancel.log",
     handover: True
     params:
-        azureml=AZUREML,
-        script=SCRIPTS / "azureml_cancel.py",
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "azureml_cancel.py",
     message:
         "Cancel the run in results/azureml/handle.json"
     shell:
-        "python {params.script:q} --azureml {params.azureml:q} --log {log}"
+        "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q} --log {log}"
 
 
 rule azureml_cleanup:
@@ -35,10 +36,11 @@ rule azureml_cleanup:
         "results/logs/azureml_cleanup.log",
     handover: True
     params:
-        azureml=AZUREML,
-        confirm=config["confirm"],
-        script=SCRIPTS / "azureml_cleanup.py",
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "azureml_cleanup.py",
     message:
         "Delete from the workspace what this workflow created there"
     shell:
-        "python {params.script:q} --azureml {params.azureml:q} --confirm {params.confirm} --log {log}"
+        "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q}"
+        " --confirm {params.backend[confirm]} --log {log}"

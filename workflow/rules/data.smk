@@ -2,12 +2,6 @@
 
 DATASET = DATASETS[config["dataset"]]
 
-# What decides the content of the files of each part.
-CHECKSUMS = {
-    part: {name: sha256 for name, sha256 in DATASET["files"].items() if name.startswith(part)}
-    for part in ["train", "t10k"]
-}
-
 # The IDX files call the test set t10k.
 RAW_IMAGES = {
     "train": "results/raw/train-images-idx3-ubyte.gz",
@@ -18,25 +12,31 @@ RAW_LABELS = {
     "test": "results/raw/t10k-labels-idx1-ubyte.gz",
 }
 
-# The checksums of each set's images and labels, for parse.
-PAYLOADS = {
-    part: [DATASET["files"][Path(raw[part]).stem] for raw in (RAW_IMAGES, RAW_LABELS)]
+# The checksums that download and parse compare files with.
+# Sorted, because Snakemake compares texts, and the order of the files has no meaning.
+FILES = dict(sorted(DATASET["files"].items()))
+RAW_SHA256 = {
+    part: {name: sha256 for name, sha256 in FILES.items() if name.startswith(part)}
+    for part in ["train", "t10k"]
+}
+SET_SHA256 = {
+    part: [FILES[Path(raw[part]).stem] for raw in (RAW_IMAGES, RAW_LABELS)]
     for part in ["train", "test"]
 }
 
 DOWNLOAD_CODE = code_of("download.py", "data.yaml")
 DOWNLOAD_RECIPES = {
     part: recipe(config["dataset"], checksums, DOWNLOAD_CODE)
-    for part, checksums in CHECKSUMS.items()
+    for part, checksums in RAW_SHA256.items()
 }
 PARSE_CODE = code_of("parse.py", "data.yaml")
-PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in PAYLOADS.items()}
+PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in SET_SHA256.items()}
 
 
 rule download:
     input:
-        # A new source for the same content is no reason to download again.
-        datasets=ancient(begin),
+        # ancient: a new source of the same content is no reason to download again.
+        datasets=ancient(request_repeats),
     output:
         images="results/raw/{part}-images-idx3-ubyte.gz",
         labels="results/raw/{part}-labels-idx1-ubyte.gz",
@@ -51,15 +51,16 @@ rule download:
         "../envs/data.yaml"
     threads: 1
     params:
-        checksums=lookup(dpath="{part}", within=CHECKSUMS),
+        checksums=lookup(dpath="{part}", within=RAW_SHA256),
         dataset=config["dataset"],
-        script=SCRIPTS / "download.py",
+        python=PYTHON,
+        program=SCRIPTS / "download.py",
         code=DOWNLOAD_CODE,
         recipe=lookup(dpath="{part}", within=DOWNLOAD_RECIPES),
     message:
         "Download the {wildcards.part} files of {params.dataset}"
     shell:
-        "python {params.script:q} --datasets {input.datasets}"
+        "{params.python:q} {params.program:q} --datasets {input.datasets}"
         " --dataset {params.dataset:q} {output.images} {output.labels}"
         " --record {output.record} {params.recipe} --log {log}"
 
@@ -82,13 +83,14 @@ rule parse:
         "../envs/data.yaml"
     threads: 1
     params:
-        checksums=lookup(dpath="{part}", within=PAYLOADS),
-        script=SCRIPTS / "parse.py",
+        checksums=lookup(dpath="{part}", within=SET_SHA256),
+        python=PYTHON,
+        program=SCRIPTS / "parse.py",
         code=PARSE_CODE,
         recipe=lookup(dpath="{part}", within=PARSE_RECIPES),
     message:
         "Parse the {wildcards.part} set into arrays"
     shell:
-        "python {params.script:q} --images {input.images} --labels {input.labels}"
+        "{params.python:q} {params.program:q} --images {input.images} --labels {input.labels}"
         " --images-out {output.images} --labels-out {output.labels}"
         " --sha256 {params.checksums} --record {output.record} {params.recipe} --log {log}"

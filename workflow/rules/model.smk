@@ -1,24 +1,30 @@
-# Trains the model and measures it on the test set.
+# Trains the model, draws the comparison of regularization rates, and measures the model.
 
-# Of several regularization rates the training finds the best first: a process for each, or a run in
-# the cloud, would take longer to start than to fit.
+# One job compares all rates: a process for each rate, or a run in the cloud, would take longer to
+# start than to fit.
 RATES = config["regularization"]
 RATES = sorted(map(float, set(RATES if isinstance(RATES, list) else [RATES])))
 SWEEP = len(RATES) > 1
-RATE = f"--regularization {' '.join(map(str, RATES))}"
-if SWEEP:
-    RATE += f" --validation-fraction {config['validation_fraction']}"
-TRAINING_ARGUMENTS = f"{RATE} --solver {config['solver']} --seed {config['seed']}"
+SWEEP_PICTURE = ["results/sweep.png"] if SWEEP else []
 
-# With a single rate there is no picture; an earlier configuration may have left one.
-NO_PICTURE = [] if SWEEP else ["results/sweep.png", "results/records/draw_sweep.json"]
+TRAINING = {
+    "regularization": RATES,
+    # A single rate is compared with nothing, so nothing is held out.
+    "validation_fraction": config["validation_fraction"] if SWEEP else 0,
+    "solver": config["solver"],
+    "seed": config["seed"],
+}
 
-TRAIN_CODE = code_of("train.py", "train.yaml") | TRAINING_CLIENT
-TRAIN_RECIPE = recipe(TRAINING_ARGUMENTS, PLANNED, TRAIN_CODE)
+# training.json lists the versions of the packages in azureml.yaml, wherever the model is trained.
+TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py")
+TRAIN_RECIPE = recipe(TRAINING, TRAIN_CODE)
 DRAW_SWEEP_CODE = code_of("draw_sweep.py", "preview.yaml")
 DRAW_SWEEP_RECIPE = recipe(DRAW_SWEEP_CODE)
 EVALUATE_CODE = code_of("evaluate.py", "train.yaml")
 EVALUATE_RECIPE = recipe(EVALUATE_CODE)
+
+# The files that an earlier configuration with several rates may have left.
+ORPHANS = [] if SWEEP else ["results/sweep.png", "results/records/draw_sweep.json"]
 
 
 rule train:
@@ -26,7 +32,7 @@ rule train:
         images="results/arrays/train-images.npy",
         labels="results/arrays/train-labels.npy",
         # A run in the cloud measures itself on the test set. The model does not depend on it, but
-        # Snakemake overlooks all other reasons to train when an ancient() input is made again.
+        # Snakemake overlooks other reasons to train when an ancient() input is made again.
         test=["results/arrays/test-images.npy", "results/arrays/test-labels.npy"],
     output:
         model="results/model.pkl",
@@ -37,34 +43,33 @@ rule train:
         "results/logs/train.log",
     benchmark:
         "results/benchmarks/train.jsonl"
-    # Waiting for a cloud is no work for a cluster's node.
     localrule: IN_CLOUD
     conda:
         "../envs/train.yaml"
-    # Fewer where --cores gives fewer; the model does not depend on it.
+    # Snakemake reduces this to the value of --cores. The model does not depend on it.
     threads: 8
     params:
-        settings={"arguments": TRAINING_ARGUMENTS},
-        stale=f"--remove {' '.join(NO_PICTURE)}" if NO_PICTURE else "",
-        planned=PLANNED,
-        backend=Untracked(BACKEND),
-        azureml=AZUREML,
-        experiment_name=EXPERIMENT,
-        script=SCRIPTS / "train.py",
-        launcher=SCRIPTS / "train_on.py",
+        settings=TRAINING,
+        backend=BACKEND,
+        orphans=ORPHANS,
+        python=PYTHON,
+        program=SCRIPTS / "train.py",
         environment=WORKFLOW / "envs/azureml.yaml",
         code=TRAIN_CODE,
         recipe=TRAIN_RECIPE,
     message:
         "Train the model with {threads} thread(s)"
     shell:
-        "python {params.launcher:q} --backend {params.backend} --planned {params.planned:q}"
-        " --azureml {params.azureml:q} --experiment-name {params.experiment_name:q}"
-        " --script {params.script:q} --environment {params.environment:q}"
-        " --data-folder results/arrays --threads {threads} --output {output.model}"
-        " --candidates results/candidates"
-        " --training {output.training} --record {output.record} {params.recipe} --log {log} {params.stale}"
-        " -- {params.settings[arguments]}"
+        "{params.python:q} {params.program:q} --backend {params.backend[requested]}"
+        " --azureml {params.backend[azureml]:q} --registry-uri {params.backend[registry_uri]:q}"
+        " --experiment-name {params.backend[experiment_name]:q}"
+        " --regularization {params.settings[regularization]}"
+        " --validation-fraction {params.settings[validation_fraction]}"
+        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " --environment {params.environment:q} --data-folder results/arrays --threads {threads}"
+        " --candidates results/candidates --remove {params.orphans}"
+        " --output {output.model} --training {output.training}"
+        " --record {output.record} {params.recipe} --log {log}"
 
 
 if SWEEP:
@@ -83,13 +88,14 @@ if SWEEP:
             "../envs/preview.yaml"
         threads: 1
         params:
-            script=SCRIPTS / "draw_sweep.py",
+            python=PYTHON,
+            program=SCRIPTS / "draw_sweep.py",
             code=DRAW_SWEEP_CODE,
             recipe=DRAW_SWEEP_RECIPE,
         message:
             "Draw {output.png}"
         shell:
-            "python {params.script:q} --sweep {input.sweep} --output {output.png}"
+            "{params.python:q} {params.program:q} --sweep {input.sweep} --output {output.png}"
             " --record {output.record} {params.recipe} --log {log}"
 
 
@@ -110,13 +116,14 @@ rule evaluate:
         "../envs/train.yaml"
     threads: 1
     params:
-        script=SCRIPTS / "evaluate.py",
+        python=PYTHON,
+        program=SCRIPTS / "evaluate.py",
         code=EVALUATE_CODE,
         recipe=EVALUATE_RECIPE,
     message:
         "Measure the model on the test set"
     shell:
-        "python {params.script:q} --model {input.model}"
+        "{params.python:q} {params.program:q} --model {input.model}"
         " --test-images {input.test_images} --test-labels {input.test_labels}"
         " --train-labels {input.train_labels}"
         " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"

@@ -1,4 +1,4 @@
-# Draws random training images, for people to look at.
+# Draws random training images with their labels.
 
 PREVIEW_CODE = code_of("preview.py", "preview.yaml")
 PREVIEW_RECIPE = recipe(config["seed"], PREVIEW_CODE)
@@ -20,12 +20,13 @@ rule preview:
     threads: 1
     params:
         settings={"seed": config["seed"]},
-        script=SCRIPTS / "preview.py",
+        python=PYTHON,
+        program=SCRIPTS / "preview.py",
         code=PREVIEW_CODE,
         recipe=PREVIEW_RECIPE,
     message:
         "Draw {output.png}"
     shell:
-        "python {params.script:q} --images {input.images} --labels {input.labels}"
+        "{params.python:q} {params.program:q} --images {input.images} --labels {input.labels}"
         " --seed {params.settings[seed]} --output {output.png}"
         " --record {output.record} {params.recipe} --log {log}"

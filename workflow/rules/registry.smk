@@ -1,20 +1,16 @@
 # Registers the model, once for its content.
 
-# The checksums of the four arrays, in the order in which register_on.py compares them.
-DATA_SHA256 = " ".join([*PAYLOADS["train"], *PAYLOADS["test"]])
-
-REGISTER_SETTINGS = {
+# All that the receipt says of the model's settings, and where it is registered.
+REGISTRATION = TRAINING | {
     "model_name": config["model_name"],
     "experiment_name": config["experiment_name"],
     "registry_uri": config["registry_uri"],
     "dataset": config["dataset"],
-    "solver": config["solver"],
-    "seed": config["seed"],
-    "arguments": TRAINING_ARGUMENTS,
-    "data_sha256": DATA_SHA256,
+    # In the order of the arrays: train images, train labels, test images, test labels.
+    "data_sha256": [*SET_SHA256["train"], *SET_SHA256["test"]],
 }
-REGISTER_CODE = code_of("register.py", "register.yaml") | REGISTERING_CLIENT
-REGISTER_RECIPE = recipe(REGISTER_SETTINGS, REGISTER_CODE)
+REGISTER_CODE = code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml")
+REGISTER_RECIPE = recipe(REGISTRATION, REGISTER_CODE)
 
 
 rule register:
@@ -23,7 +19,7 @@ rule register:
         training="results/training.json",
         metrics="results/metrics.json",
         sweep="results/sweep.json",
-        pictures=["results/preview.png"] + (["results/sweep.png"] if SWEEP else []),
+        pictures=["results/preview.png", *SWEEP_PICTURE],
         arrays=expand(
             "results/arrays/{part}-{kind}.npy",
             part=["train", "test"],
@@ -41,25 +37,26 @@ rule register:
         "../envs/register.yaml"
     threads: 1
     params:
-        settings=REGISTER_SETTINGS,
-        azureml=AZUREML,
-        launcher=SCRIPTS / "register_on.py",
-        training_script=SCRIPTS / "train.py",
+        settings=REGISTRATION,
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "register.py",
+        training_program=SCRIPTS / "fit.py",
         environment=WORKFLOW / "envs/train.yaml",
         code=REGISTER_CODE,
         recipe=REGISTER_RECIPE,
     message:
         "Register the model as {params.settings[model_name]}"
     shell:
-        "python {params.launcher:q} --azureml {params.azureml:q} --model {input.model}"
-        " --metrics {input.metrics} --training {input.training}"
-        " --sweep {input.sweep} --pictures {input.pictures}"
-        " --data-folder results/arrays --data-sha256 {params.settings[data_sha256]}"
-        " --training-script {params.training_script:q} --environment {params.environment:q}"
-        " --model-name {params.settings[model_name]:q}"
+        "{params.python:q} {params.program:q} --model {input.model} --metrics {input.metrics}"
+        " --training {input.training} --sweep {input.sweep} --pictures {input.pictures}"
+        " --data-folder results/arrays --dataset {params.settings[dataset]:q}"
+        " --data-sha256 {params.settings[data_sha256]}"
+        " --regularization {params.settings[regularization]}"
+        " --validation-fraction {params.settings[validation_fraction]}"
+        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " --training-program {params.training_program:q} --environment {params.environment:q}"
+        " --azureml {params.backend[azureml]:q} --registry-uri {params.settings[registry_uri]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"
-        " --registry-uri {params.settings[registry_uri]:q}"
-        " --parameters dataset={params.settings[dataset]:q} solver={params.settings[solver]}"
-        " seed={params.settings[seed]}"
+        " --model-name {params.settings[model_name]:q}"
         " --receipt {output.receipt} --record {output.record} {params.recipe} --log {log}"
-        " -- {params.settings[arguments]}"

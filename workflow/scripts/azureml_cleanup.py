@@ -5,62 +5,48 @@ import json
 import sys
 from pathlib import Path
 
-from backends import failures, records
-from backends.deadline import within
-from backends.frame import run_in_cloud
-from backends.sdk_v1 import compute, data
-from backends.sdk_v1 import workspace as workspaces
-from lib.command import UserError, log
+from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.session import run_with_sdk
+from image_workflow.backends.azureml.v1.deletion import DELETE, KEPT
+from image_workflow.backends.azureml.v1.workspace import describe, open_workspace
+from image_workflow.command import log
+from image_workflow.errors import UserError
 
 RECEIPT = Path("results/registered.json")
-AGAIN = "Run the same command again: what is deleted already is forgotten."
-
-#: What can be deleted, in this order. Runs and environments stay: SDK v1 cannot delete them.
-KINDS = "models", "datasets", "paths", "clusters"
+AGAIN = "Run the same command again; it continues with what is left."
 
 
 def main(options: argparse.Namespace) -> None:
-    settings = json.loads(options.azureml)
-    workspace = workspaces.open_configured(settings)
-    account = workspaces.description(workspace)
-    handle = records.read(records.HANDLE)
-    if handle and handle["state"] != records.ENDED:
+    workspace = open_workspace(json.loads(options.azureml))
+    info = describe(workspace)
+    handle = state.read(state.HANDLE)
+    if handle and handle["state"] != state.ENDED:
         raise UserError(
             f"run {handle['run_id']} has not been waited for. Run the workflow again, or "
             "`snakemake azureml_cancel`, and clean up then."
         )
-    created = records.created(account)
-    doomed = [(kind, name) for kind in KINDS for name in created.get(kind, [])]
-    kept = [(kind, name) for kind, name in doomed if kind == "clusters" and not ours(name)]
-    doomed = [one for one in doomed if one not in kept]
-    for kind, name in doomed:
+    created = state.created(info)
+    to_delete = [(kind, name) for kind in DELETE for name in created.get(kind, [])]
+    for kind, name in to_delete:
         log.info("to delete: %s %s", kind.removesuffix("s"), name)
-    for _, name in kept:
-        log.info("kept: cluster %s, which the receipt does not say that this workflow made", name)
-    for kind in ("environments", "runs"):
+    for kind in KEPT:
         for name in created.get(kind, []):
             log.info("kept: %s %s, which SDK v1 cannot delete", kind.removesuffix("s"), name)
-    if not doomed:
-        log.info("nothing to delete in workspace %s", account["name"])
+    if not to_delete:
+        log.info("nothing to delete in workspace %s", info["name"])
         return
     confirm(options.confirm)
-    for kind, name in doomed:
+    for kind, name in to_delete:
         with failures.step(f"delete {kind.removesuffix('s')} {name}", AGAIN):
             DELETE[kind](workspace, name, created)
-        records.forget_created(account, kind, name)
+        state.forget_created(info, kind, name)
         log.info("deleted: %s %s", kind.removesuffix("s"), name)
-    # They tell of a version and of a run's model that are no more; the next call makes them anew.
+    # The receipt's version no longer exists; the next call registers again.
     RECEIPT.unlink(missing_ok=True)
 
 
-def ours(cluster: str) -> bool:
-    """Tell whether the receipt says that this workflow made the cluster."""
-    made = records.read(RECEIPT).get("cluster") or {}
-    return bool(made.get("created")) and made.get("name") == cluster
-
-
 def confirm(answer: str) -> None:
-    """Return if the user agrees; raise UserError if not, or if there is nobody to ask."""
+    """Return if the user agrees; raise UserError if not, or if there is no terminal to ask at."""
     if answer == "yes":
         return
     if not sys.stdin.isatty():
@@ -71,53 +57,8 @@ def confirm(answer: str) -> None:
         raise UserError("nothing was deleted.")
 
 
-def delete_model(workspace, name: str, created: dict) -> None:
-    """Delete a version of a model, such as sklearn_mnist:1; it may be gone already."""
-    from azureml.core import Model
-
-    model, version = name.rsplit(":", 1)
-    for found in within(120, Model.list, workspace, name=model):
-        if int(found.version) == int(version):
-            within(120, found.delete)
-
-
-def delete_dataset(workspace, name: str, created: dict) -> None:
-    """Unregister a dataset, unless there are versions of it that this workflow did not make."""
-    from azureml.core import Dataset
-
-    dataset = name.rsplit(":", 1)[0]
-    latest = within(120, lambda: dict(Dataset.get_all(workspace))).get(dataset)
-    if latest is None:
-        return
-    there = {f"{dataset}:{version}" for version in range(1, latest.version + 1)}
-    if there <= set(created["datasets"]):
-        within(120, latest.unregister_all_versions)
-    else:
-        log.info("kept: dataset %s, which has versions of others", dataset)
-
-
-def delete_path(workspace, path: str, created: dict) -> None:
-    """Delete the uploaded files."""
-    data.remove(within(120, workspace.get_default_datastore), path)
-
-
-def delete_cluster(workspace, name: str, created: dict) -> None:
-    """Delete the cluster, and wait until it is gone."""
-    if target := within(120, compute.find, workspace, name):
-        within(120, target.delete)
-        within(1200, target.wait_for_completion, is_delete_operation=True)
-
-
-DELETE = {
-    "models": delete_model,
-    "datasets": delete_dataset,
-    "paths": delete_path,
-    "clusters": delete_cluster,
-}
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="azureml_cleanup.py", description=__doc__)
     parser.add_argument("--azureml", required=True, help="the section azureml, as JSON")
     parser.add_argument("--confirm", choices=["yes", "no"], default="no", help="do not ask")
-    run_in_cloud(parser, main)
+    run_with_sdk(parser, main)

@@ -1,27 +1,27 @@
-"""Show the workspace, its cluster, the runs that are active, and the registered versions."""
+"""Show the workspace, its cluster, the active runs, and the registered versions."""
 
 import argparse
 import json
 import os
 
-from backends import failures, records
-from backends.deadline import within
-from backends.frame import run_in_cloud
-from backends.sdk_v1 import compute
-from backends.sdk_v1.workspace import open_configured
-from backends.settings import compute_settings
-from lib.command import log
+from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.deadline import within
+from image_workflow.backends.azureml.session import run_with_sdk
+from image_workflow.backends.azureml.v1 import compute
+from image_workflow.backends.azureml.v1.workspace import open_workspace
+from image_workflow.backends.settings import compute_settings
+from image_workflow.command import log
 
 ACTIVE = "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing"
 AGAIN = "Try again."
 
 
 def main(options: argparse.Namespace) -> None:
-    settings = json.loads(options.azureml)
-    workspace = open_configured(settings)
+    azureml = json.loads(options.azureml)
+    workspace = open_workspace(azureml)
     from azureml.core import Experiment, Model
 
-    name = compute_settings(settings["compute"], os.environ)["name"]
+    name = compute_settings(azureml["compute"], os.environ)["name"]
     with failures.step("look for the cluster", AGAIN):
         target = within(120, compute.find, workspace, name)
     log.info("cluster %s: %s", name, compute.status(target) if target else "not there")
@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> None:
     for run in active:
         log.info("run %s: %s, %s", run.id, run.status, run.get_portal_url())
     log.info("%d active of %d runs in %s", len(active), len(runs), options.experiment_name)
-    if handle := records.read(records.HANDLE):
+    if handle := state.read(state.HANDLE):
         log.info("handle: run %s, %s", handle["run_id"], handle.get("status", handle["state"]))
     with failures.step("list the models", AGAIN):
         models = within(120, Model.list, workspace, name=options.model_name)
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     parser.add_argument("--azureml", required=True, help="the section azureml, as JSON")
     parser.add_argument("--experiment-name", required=True, help="the experiment of the runs")
     parser.add_argument("--model-name", required=True, help="the registered model's name")
-    run_in_cloud(parser, main)
+    run_with_sdk(parser, main)

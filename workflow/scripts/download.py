@@ -1,8 +1,7 @@
-"""Download a data set's IDX files, each from the first source that gives the right content."""
+"""Download a data set's IDX files, each from the first source that has the right content."""
 
 import argparse
 import gzip
-import hashlib
 import shutil
 import zlib
 from pathlib import Path
@@ -10,37 +9,40 @@ from pathlib import Path
 import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from lib.command import UserError, log, run
-from lib.files import replacing
-from lib.record import add_record_option, write_record
-from lib.sources import SOURCES, SourceError
+from image_workflow.command import log, run
+from image_workflow.data.sources import SOURCES, SourceError
+from image_workflow.errors import UserError
+from image_workflow.files import replacing
+from image_workflow.lineage.checksums import sha256_of_chunks
+from image_workflow.lineage.job_records import add_record_option, write_record
 
 CHUNK = 1 << 20
 
 
 def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
-    """Write an IDX file, gzipped, from the first source that gives the right content.
+    """Write an IDX file, gzipped, from the first source that has the right content.
 
     Parameters
     ----------
     name : str
         The file's name without .gz, such as ``train-images-idx3-ubyte``.
     sha256 : str
-        The checksum of the IDX payload (the content inside the gzip).
+        The checksum of the uncompressed IDX file.
     sources : list of dict
-        What to try, in this order: each with one key, a name in ``lib.sources.SOURCES``.
+        The sources to try in this order. The key of each is a name in
+        ``image_workflow.data.sources.SOURCES``.
     target : pathlib.Path
         The .gz file to write.
 
     Returns
     -------
     dict
-        The source that gave it.
+        The source that was used.
 
     Raises
     ------
     UserError
-        If no source gives it; the message has each source's reason.
+        If no source has the file. The message has the reason for each source.
     """
     failures = []
     for source in sources:
@@ -51,9 +53,10 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
             found = gzip_payload_sha256(target)
             if found != sha256:
                 raise SourceError(f"expected a payload with sha256 {sha256}, found {found}")
-        except SourceError as error:
-            log.info("%s: not from %s %s: %s", name, kind, place, error)
-            failures.append(f"\n  {kind} {place}: {error}")
+        except (SourceError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            log.info("%s: not from %s %s: %s", name, kind, place, reason)
+            failures.append(f"\n  {kind} {place}: {reason}")
         else:
             log.info("%s: from %s %s, sha256 verified", name, kind, place)
             return source
@@ -65,7 +68,7 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
 
 
 def make_gzip(path: Path) -> None:
-    """Compress a raw file in place, without a time stamp: the same content, the same bytes."""
+    """Compress a raw file in place. Without a time stamp, equal content gives equal bytes."""
     with open(path, "rb") as file:
         if file.read(2) == b"\x1f\x8b":
             return
@@ -79,15 +82,18 @@ def make_gzip(path: Path) -> None:
 
 
 def gzip_payload_sha256(path: Path) -> str:
-    """Return the sha256 of what is inside a .gz file; raise SourceError if it is damaged."""
-    digest = hashlib.sha256()
+    """Return the sha256 of a .gz file's uncompressed content.
+
+    Raises
+    ------
+    SourceError
+        If the file is damaged.
+    """
     try:
         with gzip.open(path) as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
+            return sha256_of_chunks(iter(lambda: stream.read(CHUNK), b""))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"its gzip stream is damaged ({error})") from error
-    return digest.hexdigest()
 
 
 def main(options: argparse.Namespace) -> None:
@@ -103,15 +109,15 @@ def main(options: argparse.Namespace) -> None:
         for target, part in zip(options.files, parts, strict=True):
             name = target.name.removesuffix(".gz")
             source = fetch(name, dataset["files"][name], sources, part)
-            # What gave one file will give the next; what failed is not waited for again.
+            # Try the source of this file first for the next one; do not wait again for a dead one.
             sources = [source, *(other for other in sources if other != source)]
     write_record(options.record, outputs=options.files)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="download.py", description=__doc__)
-    parser.add_argument("--datasets", type=Path, required=True, help="the registry of data sets")
-    parser.add_argument("--dataset", required=True, help="the data set's name in the registry")
+    parser.add_argument("--datasets", type=Path, required=True, help="config/datasets.yaml")
+    parser.add_argument("--dataset", required=True, help="the data set's name in that file")
     add_record_option(parser)
     parser.add_argument("files", type=Path, nargs="+", help="the .gz files to write")
     run(parser, main)

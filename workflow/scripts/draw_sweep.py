@@ -1,40 +1,34 @@
-"""Draw the accuracy of each regularization rate that was tried."""
+"""Draw the accuracy of each regularization rate that was compared."""
 
 import argparse
-import json
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from lib.command import log, run
-from lib.files import replacing
-from lib.record import add_record_option, write_record
+from image_workflow.command import log, run
+from image_workflow.files import replacing
+from image_workflow.lineage.job_records import add_record_option, write_record
+from image_workflow.lineage.results import Sweep
 
 PARTS = {"train": ("training part", "0.6", "o--"), "validation": ("validation part", "C0", "o-")}
 
 
-def draw(sweep: dict) -> Figure:
-    """Return a figure of accuracy against regularization rate, the chosen rate marked.
-
-    Parameters
-    ----------
-    sweep : dict
-        The content of sweep.json.
-    """
+def draw(sweep: Sweep) -> Figure:
+    """Return a figure of accuracy against regularization rate, with the chosen rate marked."""
     figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    rates = [candidate["regularization_rate"] for candidate in sweep["candidates"]]
+    rates = [candidate.regularization_rate for candidate in sweep.candidates]
     for part, (name, color, style) in PARTS.items():
-        accuracy = [candidate[f"{part}_accuracy"] for candidate in sweep["candidates"]]
-        label = f"{name}, {sweep[f'n_{part}']:,} images"
+        accuracy = [getattr(candidate, f"{part}_accuracy") for candidate in sweep.candidates]
+        label = f"{name}, {getattr(sweep, f'n_{part}'):,} images"
         axes.plot(rates, accuracy, style, color=color, label=label)
-    best = rates.index(sweep["regularization_rate"])
+    best = rates.index(sweep.regularization_rate)
     axes.plot(
         rates[best],
-        sweep["candidates"][best]["validation_accuracy"],
+        sweep.candidates[best].validation_accuracy,
         "o",
         markersize=13,
         markerfacecolor="none",
@@ -54,13 +48,13 @@ def draw(sweep: dict) -> Figure:
 
 
 def main(options: argparse.Namespace) -> None:
-    sweep = json.loads(options.sweep.read_text(encoding="utf-8"))
+    sweep = Sweep.read(options.sweep)
     figure = draw(sweep)
     with replacing(options.output) as (part,):
-        # Without a Software entry the bytes depend on the picture alone.
+        # Without the Software entry, the bytes do not depend on the version of matplotlib.
         figure.savefig(part, format="png", metadata={"Software": None})
     write_record(options.record, outputs=[options.output], inputs=[options.sweep])
-    log.info("%s: %d rates", options.output, len(sweep["candidates"]))
+    log.info("%s: %d rates", options.output, len(sweep.candidates))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""Parse a set's gzipped IDX files into .npy arrays, as a stream: memory does not grow with them."""
+"""Parse a set's gzipped IDX files into .npy arrays, as a stream with constant memory."""
 
 import argparse
 import gzip
-import hashlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from lib import idx
-from lib.command import UserError, log, run
-from lib.files import replacing
-from lib.record import add_record_option, write_record
+from image_workflow.command import log, run
+from image_workflow.data import idx
+from image_workflow.errors import UserError
+from image_workflow.files import replacing
+from image_workflow.lineage.checksums import sha256_of_chunks
+from image_workflow.lineage.job_records import add_record_option, write_record
 
 CHUNK = 1 << 20
 
@@ -21,7 +23,7 @@ CHUNK = 1 << 20
 def parse_idx(
     source: Path, target: Path, dimensions: int, sha256: str | None = None
 ) -> tuple[int, ...]:
-    """Write the array of a gzipped IDX file as .npy.
+    """Write the content of a gzipped IDX file as a .npy array.
 
     Parameters
     ----------
@@ -32,49 +34,68 @@ def parse_idx(
     dimensions : {1, 3}
         1 for labels, 3 for images.
     sha256 : str, optional
-        The checksum that the file's payload must have.
+        The expected checksum of the uncompressed IDX data.
 
     Returns
     -------
     tuple of int
-        The array's shape: ``(n,)`` or ``(n, rows, cols)``.
+        The array's shape: ``(n,)`` or ``(n, rows, columns)``.
 
     Raises
     ------
     UserError
-        If the file is not whole, or not the expected one; do not use ``target`` then.
+        If the file is damaged or is not the expected file. ``target`` is not usable then.
     """
     try:
         with gzip.open(source) as stream, open(target, "wb") as array:
             shape = idx.read_header(stream, dimensions)
-            digest = hashlib.sha256(idx.header(shape))
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "|u1", "fortran_order": False, "shape": shape}
             )
-            promised = missing = math.prod(shape)
-            while missing and (chunk := stream.read(min(CHUNK, missing))):
-                array.write(chunk)
-                digest.update(chunk)
-                missing -= len(chunk)
-            if missing:
-                raise UserError(
-                    f"the file is truncated: its header promises {promised} bytes, "
-                    f"it has {promised - missing}."
-                )
-            if stream.read(1):
-                raise UserError(f"it has more than the {promised} bytes that its header promises.")
+            found = sha256_of_chunks(copied(stream, array, shape))
     except EOFError:
         raise _unusable(source, "the file is truncated: its gzip stream has no end.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise _unusable(source, f"it is not an undamaged gzip file ({error}).") from None
-    except UserError as error:
+    except idx.IdxError as error:
         raise _unusable(source, str(error)) from None
-    if sha256 is not None and digest.hexdigest() != sha256:
+    if sha256 is not None and found != sha256:
         raise UserError(
             f"{source} is not the file of this data set: config/datasets.yaml has sha256 {sha256} "
-            f"for its payload, the file has {digest.hexdigest()}. Delete it and run again."
+            f"for its payload, the file has {found}. Delete it and run again."
         )
     return shape
+
+
+def copied(stream: BinaryIO, array: BinaryIO, shape: tuple[int, ...]) -> Iterator[bytes]:
+    """Copy IDX data after its header, and yield its parts, beginning with the header.
+
+    Parameters
+    ----------
+    stream : binary file
+        Positioned after the IDX header.
+    array : binary file
+        The .npy file, positioned after its header.
+    shape : tuple of int
+        The shape in the IDX header.
+
+    Raises
+    ------
+    IdxError
+        If the data is shorter or longer than its header says.
+    """
+    yield idx.header(shape)
+    size = missing = math.prod(shape)
+    while missing and (chunk := stream.read(min(CHUNK, missing))):
+        array.write(chunk)
+        missing -= len(chunk)
+        yield chunk
+    if missing:
+        raise idx.IdxError(
+            f"the file is truncated: its header promises {size} bytes, it has {size - missing}."
+        )
+    if stream.read(1):
+        raise idx.IdxError(f"it has more than the {size} bytes that its header promises.")
 
 
 def parse_set(
@@ -84,17 +105,17 @@ def parse_set(
     labels_out: Path,
     sha256: Sequence[str | None] = (None, None),
 ) -> tuple[int, ...]:
-    """Parse a set's images and labels, and check their payloads; see :func:`parse_idx`.
+    """Parse a set's images and labels, see :func:`parse_idx`.
 
     Returns
     -------
     tuple of int
-        The shape of the images, ``(n, rows, cols)``.
+        The shape of the images, ``(n, rows, columns)``.
 
     Raises
     ------
     UserError
-        If either file cannot be parsed, is not the expected one, or they differ in number.
+        If either file cannot be parsed, or if they do not have the same number of items.
     """
     images_shape = parse_idx(images, images_out, 3, sha256[0])
     (n_labels,) = parse_idx(labels, labels_out, 1, sha256[1])
@@ -129,7 +150,7 @@ if __name__ == "__main__":
         nargs=2,
         default=(None, None),
         metavar=("IMAGES", "LABELS"),
-        help="the checksums that the payloads of the two files must have",
+        help="the expected checksums of the uncompressed files",
     )
     add_record_option(parser)
     run(parser, main)

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lib.command import log, run
-from lib.files import replacing
-from lib.record import add_record_option, write_record
+from image_workflow.command import log, run
+from image_workflow.files import replacing
+from image_workflow.lineage.job_records import add_record_option, write_record
 
 COUNT, COLUMNS = 30, 10
 
@@ -19,10 +19,10 @@ def draw(images: np.ndarray, labels: np.ndarray, seed: int) -> Figure:
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (n, rows, cols)
+    images : ndarray of uint8, shape (n, rows, columns)
         0 is drawn white, 255 black.
     labels : ndarray of uint8, shape (n,)
-        Drawn above the images.
+        Each label is drawn above its image.
     seed : int
         Decides which images are drawn.
     """
@@ -49,7 +49,7 @@ def main(options: argparse.Namespace) -> None:
     labels = np.load(options.labels)
     figure = draw(images, labels, options.seed)
     with replacing(options.output) as (part,):
-        # Without a Software entry the bytes depend on the picture alone.
+        # Without the Software entry, the bytes do not depend on the version of matplotlib.
         figure.savefig(part, format="png", metadata={"Software": None})
     inputs = [options.images, options.labels]
     write_record(options.record, outputs=[options.output], inputs=inputs)

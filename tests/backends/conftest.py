@@ -1,0 +1,26 @@
+"""Fixtures of the tests that register a model."""
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from registration import write_results
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without experiments. To copy it is faster than to create one."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def options(tmp_path: Path, empty_store: Path) -> Namespace:
+    """The options of register.py for a small model that was trained and measured."""
+    (tmp_path / "registry").mkdir()
+    shutil.copy(empty_store, tmp_path / "registry/mlflow.db")
+    return write_results(tmp_path, f"sqlite:///{tmp_path}/registry/mlflow.db")

@@ -1,0 +1,251 @@
+"""The registry in MLflow: a real MLflow on SQLite, and one version for each model's content."""
+
+import hashlib
+import json
+import shutil
+import socket
+import sqlite3
+from argparse import Namespace
+from contextlib import closing
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+import pytest
+import yaml
+
+import register
+from image_workflow.backends import mlflow_registry
+from image_workflow.errors import UserError
+from image_workflow.models.estimator import features
+from registration import ENVIRONMENT, registered, runs, versions, write_model, write_training
+
+PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
+
+# ---- Registered runs and versions ----------------------------------------------------------
+
+
+def test_the_run_has_parameters_metrics_tags_and_artifacts(options: Namespace):
+    receipt = registered(options)
+    (run,) = runs(options)
+    assert run.info.run_id == receipt["run_id"]
+    assert run.info.status == "FINISHED"
+    assert run.data.params == PARAMETERS
+    measured = json.loads(options.metrics.read_text())
+    assert run.data.metrics == {
+        key: measured[key] for key in ("accuracy", "regularization_rate", "n_train", "n_test")
+    }
+    tags = {
+        "model_sha256": receipt["sha256"]["model"],
+        "data_sha256": receipt["sha256"]["data"],
+        "code_sha256": receipt["sha256"]["code"],
+        "git_commit": str(receipt["git"]["commit"]),
+        "git_dirty": str(receipt["git"]["dirty"]),
+    }
+    assert tags.items() <= run.data.tags.items()
+    artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(run.info.run_id)
+    logged = {found.path for found in artifacts}
+    assert logged == {"model.pkl", "metrics.json", "sweep.json", "preview.png"}
+
+
+def test_the_run_has_every_picture(options: Namespace, tmp_path: Path):
+    shutil.copy(tmp_path / "preview.png", tmp_path / "sweep.png")
+    receipt = registered(options, pictures=[*options.pictures, tmp_path / "sweep.png"])
+    artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(receipt["run_id"])
+    assert {"preview.png", "sweep.png"} < {found.path for found in artifacts}
+
+
+def test_the_version_has_signature_example_and_pinned_requirements(options: Namespace):
+    registered(options)
+    client = mlflow.MlflowClient(options.registry_uri)
+    version = client.get_model_version("my_model", "1")
+    assert version.tags["model_sha256"] == hashlib.sha256(options.model.read_bytes()).hexdigest()
+    folder = Path(mlflow.artifacts.download_artifacts("models:/my_model/1"))
+    model = mlflow.models.Model.load(str(folder))
+    (pixels,) = model.signature.inputs.inputs
+    assert (pixels.type, pixels.shape) == (np.dtype("float64"), (-1, 20))
+    (predicted,) = model.signature.outputs.inputs
+    assert (predicted.type, predicted.shape) == (np.dtype("uint8"), (-1,))
+    images = np.load(options.data_folder / "test-images.npy")
+    np.testing.assert_array_equal(model.load_input_example(str(folder)), features(images[:5]))
+    pins = yaml.safe_load(ENVIRONMENT.read_text())["dependencies"][-1]["pip"]
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert {"mlflow", "skops"} == {line.split("==")[0] for line in requirements if line not in pins}
+    assert set(pins) < set(requirements)
+    assert all("==" in line for line in requirements)
+
+
+def test_the_registered_model_predicts_the_same_as_the_pickle(options: Namespace):
+    registered(options)
+    pixels = features(np.load(options.data_folder / "test-images.npy"))
+    loaded = mlflow.pyfunc.load_model("models:/my_model/1")
+    expected = joblib.load(options.model).predict(pixels)
+    np.testing.assert_array_equal(loaded.predict(pixels), expected)
+
+
+def test_artifacts_go_beside_the_database(options: Namespace, tmp_path: Path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.move(tmp_path / "registry", tmp_path / "elsewhere/registry")
+    registered(options, registry_uri="sqlite:///registry/mlflow.db")
+    found = {path.name for path in (tmp_path / "elsewhere/registry/artifacts").rglob("*")}
+    assert {"model.pkl", "preview.png", "metrics.json", "MLmodel"} <= found
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["registry"]
+
+
+# ---- Once for its content ------------------------------------------------------------------
+
+
+def test_the_same_model_is_registered_once(options: Namespace):
+    assert registered(options)["version"] == 1
+    receipt = options.receipt.read_bytes()
+    options.receipt.unlink()
+    registered(options)
+    assert options.receipt.read_bytes() == receipt
+    assert versions(options) == [("my_model", 1)]
+    assert len(runs(options)) == 1
+
+
+def test_the_same_model_under_another_name_is_its_version_1(options: Namespace):
+    registered(options)
+    assert registered(options, model_name="other")["version"] == 1
+    assert versions(options) == [("my_model", 1), ("other", 1)]
+
+
+def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
+    registered(options)
+    first = options.model.read_bytes()
+    write_model(options.model, rate=0.8)
+    write_training(options.model)
+    assert registered(options)["version"] == 2
+    assert len(runs(options)) == 2
+    options.model.write_bytes(first)
+    write_training(options.model)
+    assert registered(options)["version"] == 1
+    assert versions(options) == [("my_model", 1), ("my_model", 2)]
+
+
+def test_the_same_model_of_a_data_set_with_another_name_is_registered(options: Namespace):
+    """The run of the first data set has the same model, and may not be continued."""
+    registered(options)
+    receipt = registered(options, model_name="other", dataset="copy")
+    assert receipt["version"] == 1
+    assert receipt["parameters"]["dataset"] == "copy"
+
+
+class Killed(BaseException):
+    """A test raises this to interrupt a registration."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "mlflow.log_artifact",
+        "mlflow.sklearn.log_model",
+        "mlflow.log_metrics",
+        "mlflow.register_model",
+    ],
+)
+def test_an_interrupted_registration_is_continued(options: Namespace, monkeypatch, call: str):
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as interrupted, pytest.raises(Killed):
+        interrupted.setattr(call, killed)
+        register.main(options)
+    assert not options.receipt.exists()
+    assert registered(options)["version"] == 1
+    assert versions(options) == [("my_model", 1)]
+    (run,) = runs(options)
+    assert run.info.status == "FINISHED"
+
+
+# ---- URIs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:///registry/mlflow.db", "registry/mlflow.db"),
+        ("sqlite:////srv/mlflow.db", "/srv/mlflow.db"),
+        ("https://mlflow.example.org", None),
+        ("postgresql://example.org/mlflow", None),
+    ],
+)
+def test_only_an_sqlite_store_is_a_file(uri: str, file: str | None):
+    assert mlflow_registry.sqlite_file(uri) == (Path(file) if file else None)
+
+
+# ---- Unusable registries --------------------------------------------------------
+
+
+def refusal(options: Namespace, registry_uri: str) -> str:
+    """Register in an unusable registry, and return the error message."""
+    with pytest.raises(UserError) as refused:
+        registered(options, registry_uri=registry_uri)
+    assert not options.receipt.exists()
+    assert registry_uri in str(refused.value)
+    assert "registry_uri in config/config.yaml" in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_server_that_does_not_answer_is_named(options: Namespace, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, but not listening
+        refusal(options, f"http://127.0.0.1:{closed.getsockname()[1]}")
+
+
+def test_a_folder_that_cannot_be_created_is_named(options: Namespace, tmp_path: Path):
+    with pytest.raises(OSError, match=r"model\.pkl"):  # command.py prints it as a sentence
+        registered(options, registry_uri=f"sqlite:///{tmp_path}/model.pkl/mlflow.db")
+
+
+def test_a_file_that_is_not_a_database_is_named(options: Namespace, tmp_path: Path):
+    refusal(options, f"sqlite:///{tmp_path}/model.pkl")
+
+
+def test_an_unknown_kind_of_store_is_named(options: Namespace):
+    refusal(options, "gopher://example.org")
+
+
+def columns(path: Path) -> list[tuple]:
+    """Return table, name and type of each column. MLflow varies the order of constraints."""
+    query = "SELECT m.name, c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c"
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return sorted(database.execute(query))
+
+
+def test_a_new_database_has_the_schema_of_mlflows_own(tmp_path: Path, empty_store: Path):
+    path = tmp_path / "new" / "mlflow.db"
+    mlflow_registry.make_database(path)
+    assert columns(path) == columns(empty_store) != []
+    assert [found.name for found in path.parent.iterdir()] == ["mlflow.db"]
+
+
+def test_the_uri_of_a_new_database_may_have_settings(options: Namespace, tmp_path: Path):
+    options.registry_uri = f"sqlite:///{tmp_path}/another/mlflow.db?timeout=30"
+    register.main(options)
+    assert json.loads(options.receipt.read_text())["version"] == 1
+    assert {found.name for found in (tmp_path / "another").iterdir()} == {"artifacts", "mlflow.db"}
+
+
+def test_a_database_that_another_process_created_is_kept(tmp_path: Path):
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"another's")
+    mlflow_registry.make_database(path)
+    assert path.read_bytes() == b"another's"
+    assert [found.name for found in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch):
+    def fail(*_):
+        raise mlflow_registry.MlflowException("no")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", fail)
+    with pytest.raises(mlflow_registry.MlflowException):
+        mlflow_registry.make_database(tmp_path / "mlflow.db")
+    assert list(tmp_path.iterdir()) == []

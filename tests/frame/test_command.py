@@ -1,0 +1,217 @@
+"""Test the frame of every program: help, log, exit codes, and errors of one line."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from checkout import TOP, Checkout
+
+SCRIPTS = TOP / "workflow/scripts"
+PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py"))
+
+# A program with the frame of the workflow's programs. Its argument decides what it does.
+BREW = f"""
+import argparse, sys, time, warnings
+sys.path.append({str(SCRIPTS)!r})
+from image_workflow.command import log, run
+from image_workflow.errors import UserError
+
+def main(options):
+    log.info("started")
+    if options.action == "user-error":
+        raise UserError("expected tea, found coffee.")
+    if options.action == "unexpected":
+        raise ZeroDivisionError("division by zero")
+    if options.action == "unexpected-without-text":
+        raise KeyError
+    if options.action == "open":
+        open("tea.txt")
+    if options.action == "system-error-without-text":
+        raise TimeoutError
+    if options.action == "warn":
+        warnings.warn("water is low")
+    if options.action == "wait":
+        time.sleep(60)
+
+parser = argparse.ArgumentParser(prog="brew.py")
+parser.add_argument("action")
+run(parser, main)
+"""
+
+
+def run_program(line: str, folder: Path, scripts: Path = SCRIPTS) -> subprocess.CompletedProcess:
+    """Run a command line of one of the workflow's programs."""
+    name, *arguments = line.split()
+    command = [sys.executable, scripts / name, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def brew(tmp_path: Path):
+    """Return a function that runs the program above in ``tmp_path``."""
+    (tmp_path / "brew.py").write_text(BREW)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "brew.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+# ---- Messages ------------------------------------------------------------------------------
+
+
+def test_messages_go_to_stderr_and_to_the_log(tmp_path: Path, brew):
+    ended = brew("work", "--log", "logs/brew.log")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "started\n")
+    assert (tmp_path / "logs/brew.log").read_text().endswith(" started\n")
+
+
+def test_each_run_overwrites_the_log(tmp_path: Path, brew):
+    brew("user-error", "--log", "brew.log")
+    brew("work", "--log", "brew.log")
+    assert len((tmp_path / "brew.log").read_text().splitlines()) == 1
+
+
+def test_warnings_go_to_stderr_and_to_the_log(tmp_path: Path, brew):
+    assert "water is low" in brew("warn", "--log", "brew.log").stderr
+    assert "water is low" in (tmp_path / "brew.log").read_text()
+
+
+# ---- Errors --------------------------------------------------------------------------------
+
+
+def test_user_error_is_one_line_with_exit_code_1(tmp_path: Path, brew):
+    for log in ([], ["--log", "brew.log"]):
+        ended = brew("user-error", *log)
+        assert ended.returncode == 1
+        assert ended.stderr == "started\nbrew.py: expected tea, found coffee.\n"
+    logged = (tmp_path / "brew.log").read_text()
+    assert logged.endswith(" brew.py: expected tea, found coffee.\n")
+    assert "Traceback" not in logged
+
+
+def test_operating_system_error_is_one_line(tmp_path: Path, brew):
+    for log in ([], ["--log", "brew.log"]):
+        ended = brew("open", *log)
+        assert ended.returncode == 1
+        assert ended.stderr == "started\nbrew.py: tea.txt: No such file or directory.\n"
+    assert "Traceback (most recent call last)" in (tmp_path / "brew.log").read_text()
+
+
+def test_operating_system_error_without_text_is_reported_by_its_type(brew):
+    ended = brew("system-error-without-text")
+    assert ended.returncode == 1
+    assert ended.stderr == "started\nbrew.py: TimeoutError.\n"
+
+
+def test_traceback_of_an_unexpected_error_goes_only_to_the_log(tmp_path: Path, brew):
+    ended = brew("unexpected", "--log", "brew.log")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "started\n"
+        "brew.py: unexpected ZeroDivisionError: division by zero. The traceback is in brew.log.\n"
+    )
+    logged = (tmp_path / "brew.log").read_text()
+    assert "Traceback (most recent call last)" in logged
+    assert 'raise ZeroDivisionError("division by zero")' in logged
+
+
+def test_unexpected_error_without_text_is_reported_by_its_type(tmp_path: Path, brew):
+    ended = brew("unexpected-without-text", "--log", "brew.log")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "started\nbrew.py: unexpected KeyError. The traceback is in brew.log.\n"
+    )
+    assert "Traceback (most recent call last)" in (tmp_path / "brew.log").read_text()
+
+
+def test_traceback_goes_to_stderr_if_there_is_no_log(brew):
+    ended = brew("unexpected")
+    assert ended.returncode == 1
+    assert "Traceback (most recent call last)" in ended.stderr
+
+
+def test_interruption_is_one_line_with_exit_code_130(tmp_path: Path):
+    (tmp_path / "brew.py").write_text(BREW)
+    command = [sys.executable, "brew.py", "wait"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "started\n"
+        process.send_signal(signal.SIGINT)
+        stderr = process.stderr.read()
+    assert stderr == "brew.py: interrupted; no file is half-written.\n"
+    assert process.returncode == 130
+
+
+# ---- The programs --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_program_has_a_help_text(tmp_path: Path, checkout: Checkout, name: str):
+    # Run a copy, so that a program that ignores its options cannot do harm.
+    (tmp_path / "empty").mkdir()
+    ended = run_program(f"{name} --help", tmp_path / "empty", checkout.path / "workflow/scripts")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"usage: {name} ")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def error_line(line: str, folder: Path) -> str:
+    """Run a program that must fail, check its log, and return the last line on stderr."""
+    ended = run_program(f"{line} --log program.log", folder)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    logged = (folder / "program.log").read_text()
+    assert all(message in logged for message in ended.stderr.splitlines())
+    return ended.stderr.splitlines()[-1]
+
+
+def test_parse_reports_a_damaged_file_in_one_line(tmp_path: Path):
+    (tmp_path / "images.gz").write_text("no image")
+    message = error_line(
+        "parse.py --images images.gz --labels labels.gz"
+        " --images-out images.npy --labels-out labels.npy",
+        tmp_path,
+    )
+    expected = "parse.py: images.gz cannot be parsed: it is not an undamaged gzip file"
+    assert message.startswith(expected)
+
+
+def test_fit_reports_a_missing_array_in_one_line(tmp_path: Path):
+    message = error_line("fit.py --data-folder . --regularization 0.5 --output model.pkl", tmp_path)
+    assert message == "fit.py: expected train-images.npy in the data folder ., found none."
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_download_ends_its_error_with_advice(tmp_path: Path):
+    entry = {"files": {"labels": "0" * 64}, "sources": [{"folder": "nowhere"}]}
+    (tmp_path / "datasets.yaml").write_text(json.dumps({"mine": entry}))  # JSON is YAML
+    command = "download.py --datasets datasets.yaml --dataset mine raw/labels.gz"
+    message = error_line(command, tmp_path)
+    assert message.startswith("To go on without a network, put the data set's four files into a")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "preview.py --images broken.npy --labels labels.npy --output preview.png",
+        "evaluate.py --model broken.npy --test-images broken.npy --test-labels labels.npy"
+        " --train-labels labels.npy --output metrics.json",
+    ],
+)
+def test_damaged_array_is_an_unexpected_error(tmp_path: Path, line: str):
+    # The workflow's own programs write no damaged arrays, so the traceback may help to find out
+    # where this one came from.
+    (tmp_path / "broken.npy").write_text("broken")
+    np.save(tmp_path / "labels.npy", np.zeros(3, np.uint8))
+    ended = run_program(f"{line} --log program.log", tmp_path)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.endswith(" The traceback is in program.log.\n")
+    assert "Traceback (most recent call last)" in (tmp_path / "program.log").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"broken.npy", "labels.npy", "program.log"}

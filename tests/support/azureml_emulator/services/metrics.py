@@ -1,0 +1,57 @@
+"""Emulate the metrics service: the metrics that scripts log in their runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ..messages import Request, Response, ServiceError, json_response, page_response, route
+from .service import Service
+
+RUN = "/metric/v2.0{WS}/runs/{run_id}"
+
+
+class Metrics(Service):
+    """Store the values of each metric in the order in which clients post them."""
+
+    def __init__(self, emulator):
+        super().__init__(emulator)
+        self.metrics: dict[str, dict[str, dict]] = {}
+
+    @route("POST", RUN + "/batch")
+    def post_metrics(self, request: Request, run_id: str) -> Response:
+        """Add values to metrics."""
+        metrics = self.metrics.setdefault(run_id, {})
+        for posted in request.json()["values"]:
+            metric = metrics.setdefault(posted["name"], posted | {"value": []})
+            metric["value"] += posted["value"]
+        return json_response({"errors": []})
+
+    @route("POST", RUN + "/list")
+    def list_metrics(self, request: Request, run_id: str) -> Response:
+        """List the names of a run's metrics."""
+        metrics = self._visible_metrics(run_id).values()
+        return page_response(
+            {"metricKey": {"name": metric["name"]}, "columns": metric.get("columns")}
+            for metric in metrics
+        )
+
+    @route("POST", RUN + "/full")
+    def get_metric(self, request: Request, run_id: str) -> Response:
+        """Return all values of a metric."""
+        name = request.json()["metricName"]
+        metrics = self._visible_metrics(run_id)
+        if name not in metrics:
+            raise ServiceError(404, "NotFound", f"The metric {name} was not found.")
+        return json_response(metrics[name] | {"continuationToken": None})
+
+    def _visible_metrics(self, run_id: str) -> dict[str, dict]:
+        fault = self.faults.trigger("metrics_late")
+        if fault and not self._ended_before(run_id, fault.get("seconds", float("inf"))):
+            return {}
+        return self.metrics.get(run_id, {})
+
+    def _ended_before(self, run_id: str, seconds: float) -> bool:
+        """Tell whether a run ended at least the given number of seconds ago."""
+        end_time = self.emulator.history.runs.get(run_id, {}).get("endTimeUtc")
+        age = end_time and datetime.now(UTC) - datetime.fromisoformat(end_time)
+        return bool(age) and age.total_seconds() >= seconds

@@ -1,0 +1,91 @@
+"""Copy the workflow to a temporary folder, and run Snakemake there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake_server import run_snakemake
+
+TOP = Path(__file__).parents[2]
+# The workflow to test. Name an older version to check that a test finds its faults.
+CODE = Path(os.environ.get("WORKFLOW_UNDER_TEST", TOP))
+# The environment of a machine where no virtual environment is activated.
+ENVIRONMENT = {**os.environ, "PATH": os.defpath}
+
+
+class Checkout:
+    """A folder with a copy of the workflow, including changes that are not committed."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        #: More environment variables for snakemake and its jobs.
+        self.environment: dict[str, str] = {}
+
+    @classmethod
+    def fresh(cls, path: Path) -> "Checkout":
+        """Return a checkout without data, results or registry."""
+        path.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CODE / "Snakefile", path)
+        for folder in ("workflow", "config", "profiles"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(CODE / folder, path / folder, ignore=ignored)
+        return cls(path)
+
+    def copied(self, path: Path) -> "Checkout":
+        """Return a copy of this checkout, including its results and their time stamps."""
+        shutil.copytree(self.path, path, dirs_exist_ok=True)
+        return Checkout(path)
+
+    def start(self, *arguments: str, **config) -> subprocess.Popen:
+        """Start snakemake as the leader of a process group of its own."""
+        return subprocess.Popen(
+            command(*arguments, **config),
+            cwd=self.path,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str, **config) -> subprocess.CompletedProcess:
+        """Run snakemake to its end; ``config`` becomes ``--config key=value ...``.
+
+        It leads a process group of its own. All processes of the group have ended on return.
+        """
+        environment = ENVIRONMENT | self.environment
+        return run_snakemake(cli_arguments(*arguments, **config), self.path, environment)
+
+    def finish(self, *arguments: str, **config) -> subprocess.CompletedProcess:
+        """Run snakemake and assert that it succeeds."""
+        ended = self.snakemake(*arguments, **config)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended
+
+    def planned(self, *arguments: str, **config) -> dict[str, int]:
+        """Return the number of jobs of each rule in a dry run, without the rule ``all``."""
+        said = self.finish("-n", *arguments, **config).stdout
+        if "Nothing to be done" in said:
+            return {}
+        statistics = said.split("Job stats:")[1].split("\n\n")[0]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", statistics, re.M))
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+    def receipt(self) -> dict:
+        """Return the content of registered.json."""
+        return json.loads((self.path / "results/registered.json").read_text(encoding="utf-8"))
+
+
+def command(*arguments: str, **config) -> list[str]:
+    """Return a snakemake command line."""
+    return [sys.executable, "-m", "snakemake", *cli_arguments(*arguments, **config)]
+
+
+def cli_arguments(*arguments: str, **config) -> list[str]:
+    """Return the arguments of snakemake, with ``config`` as ``--config key=value ...``."""
+    values = [f"{key}={value}" for key, value in config.items()]
+    return [*arguments, *(["--config", *values] if values else [])]

@@ -1,0 +1,204 @@
+"""Run the real SDK against the emulator, in client processes.
+
+A function named `client_...` in a test file runs in a process of its own. Only environment
+variables send this process to the emulator. It returns its result to the test as JSON. The client
+functions show that the SDK can read the emulator's answers; they do not show that Azure gives the
+same answers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from azureml_emulator import Emulator
+
+#: The interpreter with the SDK. It runs the client processes and the submitted scripts.
+SDK_PYTHON = Path(__file__).parents[2] / ".venv-azureml/bin/python"
+
+needs_sdk = pytest.mark.skipif(
+    not (SDK_PYTHON.parents[1] / "installed").exists(),
+    reason="the Azure ML SDK v1 is not installed: it needs CPython 3.11 (make setup-azureml)",
+)
+
+#: The names and sizes of the MNIST files that the emulator serves.
+MNIST_FILE_SIZES = {
+    "t10k-images-idx3-ubyte.gz": 1000,
+    "t10k-labels-idx1-ubyte.gz": 1001,
+    "train-images-idx3-ubyte.gz": 1002,
+    "train-labels-idx1-ubyte.gz": 1003,
+}
+
+#: A file size that makes the SDK's data engine upload the file in several blocks.
+LARGE_FILE_SIZE = 12_000_000
+
+
+# ---- Fixtures and functions for tests ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared_emulator(tmp_path_factory):
+    """Provide one emulator for a file's tests. Each test uses its own faults and its own names."""
+    folder = tmp_path_factory.mktemp("emulator")
+    mnist = folder / "mnist"
+    mnist.mkdir()
+    for name, size in MNIST_FILE_SIZES.items():
+        (mnist / name).write_bytes(bytes(size))
+    with Emulator(folder / "state", python=str(SDK_PYTHON), mnist=mnist) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def set_fault(shared_emulator):
+    """Return a function that activates a fault. Deactivate all faults at the end of the test."""
+    yield shared_emulator.faults.set
+    shared_emulator.faults.clear()
+
+
+@pytest.fixture
+def run_client(shared_emulator, tmp_path):
+    """Return a function that runs a `client_...` function in a process and returns its result."""
+
+    def run(function, timeout=60, **arguments):
+        process = start_client(shared_emulator, tmp_path, function, **arguments)
+        return client_result(process, tmp_path, timeout)
+
+    return run
+
+
+def start_client(emulator: Emulator, folder: Path, function, **arguments) -> subprocess.Popen:
+    """Start a client process in a folder, with a new home folder."""
+    test_file = inspect.getfile(function)
+    command = [SDK_PYTHON, __file__, test_file, function.__name__, json.dumps(arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | emulator.environment(folder / "home"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def client_result(process: subprocess.Popen, folder: Path, timeout: float = 60):
+    """Wait for a client process, and return the result that it wrote to the folder."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    assert process.returncode == 0, output
+    return json.loads((folder / "result.json").read_text())
+
+
+# ---- Functions for client processes --------------------------------------------------------------
+
+
+def open_workspace():
+    """Open the workspace as a service principal."""
+    from azureml.core import Workspace
+    from azureml.core.authentication import ServicePrincipalAuthentication
+
+    names = ("TENANT_ID", "ID", "PASSWORD")
+    values = [os.environ[f"AZUREML_SERVICE_PRINCIPAL_{name}"] for name in names]
+    auth = ServicePrincipalAuthentication(*values, cloud="AzureCloud")
+    return Workspace.from_config(os.environ["AZUREML_EMULATOR_CONFIG"], auth=auth)
+
+
+def control(method: str, path: str, **body):
+    """Send a request to the emulator's control service, and return its answer."""
+    request = urllib.request.Request(
+        f"{os.environ['AZUREML_EMULATOR_URL']}/_emulator/{path}", json.dumps(body).encode()
+    )
+    request.method = method
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return json.load(opener.open(request))
+
+
+def write_arrays() -> str:
+    """Write a small and a large file into the folder `arrays`, and return the folder's name."""
+    folder = Path("arrays")
+    folder.mkdir()
+    (folder / "small.npy").write_bytes(b"small")
+    (folder / "large.npy").write_bytes(bytes(LARGE_FILE_SIZE))
+    return str(folder)
+
+
+def container_client(datastore):
+    """Return the storage library's client for a datastore's container."""
+    return datastore.blob_service.get_container_client(datastore.container_name)
+
+
+def submit_script(workspace, *arguments, max_seconds=None, inputs=(), **options):
+    """Add a ready cluster to the workspace, and submit the script `emulator_script.py` to it."""
+    from azureml.core import Environment, Experiment, RunConfiguration, ScriptRunConfig
+
+    control("PUT", "computes/cpu-cluster")
+    source = Path("source")
+    source.mkdir(exist_ok=True)
+    (source / "train.py").write_text(Path(__file__).with_name("emulator_script.py").read_text())
+    (source / "package").mkdir(exist_ok=True)
+    (source / "package" / "module.py").write_text("value = 1\n")
+    settings = RunConfiguration()
+    settings.target = "cpu-cluster"
+    settings.environment = Environment("emulated")
+    settings.environment_variables = {"TEST_VARIABLE": "here"}
+    settings.max_run_duration_seconds = max_seconds
+    arguments = [*map(str, arguments), *inputs]
+    config = ScriptRunConfig(str(source), "train.py", arguments, run_config=settings)
+    return Experiment(workspace, "faults").submit(config, **options)
+
+
+def wait_for_status(run, *statuses, seconds=30):
+    """Poll a run until it has one of the statuses, and return all statuses that it had."""
+    seen, deadline = [run.get_status()], time.monotonic() + seconds
+    while seen[-1] not in statuses:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+        status = run.get_status()
+        seen += [status] if status != seen[-1] else []
+    return seen
+
+
+def wait_for_child(run, seconds=30) -> str:
+    """Wait until the script has logged its child's process id, and return the id."""
+    deadline = time.monotonic() + seconds
+    while True:
+        log = run.get_details_with_logs()["logFiles"].get("user_logs/std_log.txt", "")
+        if process_id := log.partition("child ")[2].partition("\n")[0]:
+            return process_id
+        assert time.monotonic() < deadline, log
+        time.sleep(0.2)
+
+
+def capture(function, *arguments, **options) -> dict:
+    """Call a function. Return its duration, and the text of its result or its exception."""
+    started = time.monotonic()
+    try:
+        result = {"result": repr(function(*arguments, **options))}
+    except Exception as error:
+        result = {"error": type(error).__name__, "message": str(error)}
+    return result | {"seconds": time.monotonic() - started}
+
+
+def main(test_file: str, function: str, arguments: str) -> None:
+    """Call a client function of a test file, and write its result to `result.json`."""
+    sys.path.insert(0, str(Path(test_file).parent))
+    module = importlib.import_module(Path(test_file).stem)
+    result = getattr(module, function)(**json.loads(arguments))
+    Path("result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

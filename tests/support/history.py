@@ -1,0 +1,199 @@
+"""A checkout with a history of calls and changes, compared with checkouts that have none."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from checkout import Checkout
+from samples import labelled_images, write_data_set
+
+SUPPORT = Path(__file__).parent
+#: A single regularization rate, and a list of rates.
+SINGLE, SEVERAL = 0.5, "[0.5,2]"
+
+# ---- The files of each target ---------------------------------------------------------------
+
+KINDS = "images", "labels"
+TRAIN = [f"raw/train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+TRAIN += [f"arrays/train-{kind}.npy" for kind in KINDS]
+TEST = [name.replace("raw/train", "raw/t10k").replace("/train", "/test") for name in TRAIN]
+MODEL = [*TRAIN, *TEST, "model.pkl", "training.json", "sweep.json"]
+NEEDED = {
+    "arrays/test-images.npy": TEST,
+    "preview.png": [*TRAIN, "preview.png"],
+    "model.pkl": MODEL,
+    "metrics.json": [*MODEL, "metrics.json"],
+    "sweep.png": [*MODEL, "sweep.png"],
+    "registered.json": [*MODEL, "preview.png", "metrics.json", "sweep.png", "registered.json"],
+}
+NEEDED["all"] = NEEDED["registered.json"]
+RULES = "download_train download_t10k parse_train parse_test preview train draw_sweep evaluate"
+RECORDS = [f"records/{rule}.json" for rule in [*RULES.split(), "register"]]
+FILES = [*NEEDED["all"], *RECORDS]
+
+# ---- Fresh checkouts -----------------------------------------------------------------------
+
+
+def new_checkout(folder: Path) -> Checkout:
+    """Return a fresh checkout with two more data sets. The folder of one is misspelt."""
+    checkout = Checkout.fresh(folder)
+    entries = {}
+    for name, seed in (("small", 0), ("misspelt", 1)):
+        images, labels = labelled_images(90, 5, 4, classes=[0, 7, 200], seed=seed)
+        data = checkout.path / "data" / name
+        files = write_data_set(data, (images[:60], labels[:60]), (images[60:], labels[60:]))
+        source = "data/mispelt" if name == "misspelt" else f"data/{name}"
+        entries[name] = {"files": files, "sources": [{"folder": source}]}
+    with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
+        yaml.safe_dump(entries, registry)
+    return checkout
+
+
+class FreshRuns:
+    """Checkouts in which only one call, with one configuration, has happened."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.checkouts: dict[str, Checkout] = {}
+
+    def finished(self, configuration: dict) -> Checkout:
+        """Return the checkout of a configuration, with all results."""
+        key = json.dumps(configuration)
+        if key not in self.checkouts:
+            checkout = new_checkout(self.folder / str(len(self.checkouts)))
+            checkout.finish(**configuration)
+            self.checkouts[key] = checkout
+        return self.checkouts[key]
+
+
+def named(target: str) -> list[str]:
+    """Return the command-line arguments of a target."""
+    return [] if target == "all" else [f"results/{target}"]
+
+
+def content(checkout: Checkout, name: str) -> object:
+    """Return the content of a result, or None; of a receipt without version and run."""
+    path = checkout.path / "results" / name
+    if not path.exists():
+        return None
+    if name != "registered.json":
+        return path.read_bytes()
+    receipt = json.loads(path.read_text(encoding="utf-8"))
+    return {key: receipt[key] for key in receipt.keys() - {"version", "run_id"}}
+
+
+# ---- A checkout with a history --------------------------------------------------------------
+
+
+class History:
+    """A checkout, its history, and the checks after each call."""
+
+    #: The numbers of calls of snakemake and of failed calls, in all histories.
+    calls = failures = 0
+
+    def __init__(self, folder: Path, fresh_runs: FreshRuns):
+        self.checkout, self.fresh_runs = new_checkout(folder), fresh_runs
+        self.results, self.kept = self.checkout.path / "results", self.checkout.path / "kept"
+        self.happened: list[str] = []
+
+    def call(self, configuration: dict, target: str, fault: str | None = None) -> bool:
+        """Call snakemake, check the results, and return whether the call succeeded."""
+        if target == "sweep.png" and configuration["regularization"] != SEVERAL:
+            target = "metrics.json"  # A single rate has no picture.
+        self.happened.append(f"call {configuration} {target} {fault}")
+        variables = {"FAULT": fault, "PYTHONPATH": str(SUPPORT / "faults")}
+        self.checkout.environment = variables if fault else {}
+        ended = self.checkout.snakemake(*named(target), **configuration)
+        History.calls += 1
+        said = "\n".join([*self.happened, ended.stdout, ended.stderr])
+        if ended.returncode == 0:
+            assert configuration["dataset"] != "misspelt", said
+            self.check(configuration, target, said)
+            self.checkout.environment = {}
+            again = self.checkout.finish(*named(target), **configuration)
+            History.calls += 1
+            assert "Nothing to be done" in again.stdout + again.stderr, said + again.stderr
+        else:
+            History.failures += 1
+            hidden = not (self.checkout.path / "data/small").exists()
+            assert fault or hidden or configuration["dataset"] == "misspelt", said
+        return ended.returncode == 0
+
+    def check(self, configuration: dict, target: str, said: str) -> None:
+        """Check that all results of a target are those of a fresh checkout."""
+        fresh = self.fresh_runs.finished(configuration)
+        names = set(NEEDED[target])
+        if "model.pkl" in names and configuration["regularization"] != SEVERAL:
+            names.add("sweep.png")  # It must not be there.
+        different = [
+            name for name in sorted(names) if content(self.checkout, name) != content(fresh, name)
+        ]
+        assert not different, f"{different} differ from a fresh clone's.\n{said}"
+
+    def start_with(self, configuration: dict) -> None:
+        """Start with the results of a run of this configuration."""
+        self.happened.append(f"start with {configuration}")
+        fresh = self.fresh_runs.finished(configuration)
+        for folder in (".snakemake", "results"):
+            shutil.copytree(fresh.path / folder, self.checkout.path / folder)
+
+    def mark_up_to_date(self, configuration: dict) -> None:
+        """Tell Snakemake that all results are up to date."""
+        self.happened.append(f"snakemake --touch {configuration}")
+        self.checkout.environment = {}
+        self.checkout.snakemake("--touch", **configuration)
+        History.calls += 1
+
+    def delete_metadata(self) -> None:
+        """Delete Snakemake's own metadata."""
+        self.happened.append("delete .snakemake")
+        shutil.rmtree(self.checkout.path / ".snakemake", ignore_errors=True)
+
+    def hide_or_show_the_source(self) -> None:
+        """Rename the source of the small data set, or rename it back."""
+        self.happened.append("hide or show the source")
+        shown, hidden = (self.checkout.path / "data" / name for name in ("small", "hidden"))
+        shown.rename(hidden) if shown.exists() else hidden.rename(shown)
+
+    def keep(self) -> None:
+        """Copy all results to another folder."""
+        self.happened.append("keep all results")
+        if self.results.exists():
+            shutil.rmtree(self.kept, ignore_errors=True)
+            shutil.copytree(self.results, self.kept)
+
+    def restore(self) -> None:
+        """Replace all results with the kept copy."""
+        self.happened.append("restore all results")
+        if self.kept.exists():
+            shutil.rmtree(self.results, ignore_errors=True)
+            shutil.copytree(self.kept, self.results)
+
+    def change(self, name: str, how: str) -> None:
+        """Delete or alter a file below results/."""
+        path, backup = self.results / name, self.checkout.path / "backup" / name
+        self.happened.append(f"{how} {name}")
+        if how == "restore" and backup.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(backup, path)
+        if not path.exists():
+            return
+        if how == "backup":
+            backup.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, backup)
+        elif how == "delete":
+            path.unlink()
+        elif how == "touch":
+            os.utime(path)
+        elif how == "empty":
+            path.write_bytes(b"")
+        elif how == "truncate":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif how == "append":
+            path.write_bytes(path.read_bytes() + b"0")
+        elif how == "edit":
+            whole = path.read_bytes()
+            path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:] if whole else b"")

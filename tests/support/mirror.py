@@ -1,0 +1,100 @@
+"""Serve IDX files from an HTTP server on the loopback address, with chosen answers."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Answer = Callable[["Handler"], None]
+
+
+class Mirror(ThreadingHTTPServer):
+    """An HTTP server with a list of answers for each path.
+
+    Attributes
+    ----------
+    url : str
+        The base URL.
+    answers : dict of list
+        The answers for each path. Each request takes the next one; the last one is repeated. Other
+        paths are answered with 404.
+    requests : list of str
+        The requested paths.
+    closing : threading.Event
+        Set when the server stops, to end answers that are never completed.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: list[str] = []
+        self.closing = threading.Event()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Mirror
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        answers = self.server.answers.get(self.path, [status(404)])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        answer(self)
+
+    def log_message(self, *_):
+        pass  # do not mix the server's log with the output of the tests
+
+
+@contextmanager
+def serving() -> Iterator[Mirror]:
+    """Run a mirror during the block."""
+    mirror = Mirror()
+    thread = threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield mirror
+    finally:
+        mirror.closing.set()
+        mirror.shutdown()
+        thread.join()
+        mirror.server_close()
+
+
+def content(body: bytes, promised: int | None = None) -> Answer:
+    """Answer with ``body``. ``promised`` is the Content-Length, if it shall be wrong."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) if promised is None else promised))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def status(code: int) -> Answer:
+    """Answer with an HTTP status and no content."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(code)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def silence(handler: Handler) -> None:
+    """Accept the request and never answer."""
+    handler.server.closing.wait()
+
+
+def stall(body: bytes) -> Answer:
+    """Answer with ``body``, promise 1,000 more bytes, and never send them."""
+
+    def answer(handler: Handler) -> None:
+        content(body, promised=len(body) + 1000)(handler)
+        handler.server.closing.wait()
+
+    return answer

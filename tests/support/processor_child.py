@@ -1,0 +1,93 @@
+"""Make the results of some data sets and fit some problems, in a process of its own.
+
+tests/workflow/test_processors.py starts this program with the variables of each processor. The
+program writes a JSON file with the checksums of the results, and with the BLAS kernels that ran.
+"""
+
+import argparse
+import hashlib
+import json
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+from checkout import TOP
+
+sys.path.append(str(TOP / "workflow/scripts"))
+
+from image_workflow.newton import NewtonOneVsRest
+
+SCRIPTS = TOP / "workflow/scripts"
+
+
+def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:
+    """Run the workflow's programs on the arrays in a folder; return the files' checksums."""
+    arrays = {
+        f"--{part}-{kind}": data / f"{part}-{kind}.npy"
+        for part in ("train", "test")
+        for kind in ("images", "labels")
+    }
+    images, labels = arrays.pop("--train-images"), arrays["--train-labels"]
+    with tempfile.TemporaryDirectory() as temporary:
+        results = Path(temporary)
+        model, sweep = results / "model.pkl", results / "sweep.json"
+        run_program("fit.py", {"--data-folder": data, "--threads": threads}, model, rates)
+        run_program("evaluate.py", {"--model": model, **arrays}, results / "metrics.json")
+        run_program("draw_sweep.py", {"--sweep": sweep}, results / "sweep.png")
+        pictures = {"--images": images, "--labels": labels}
+        run_program("preview.py", pictures, results / "preview.png")
+        return {path.name: sha256(path.read_bytes()) for path in sorted(results.iterdir())}
+
+
+def run_program(program: str, options: dict, output: Path, rates: list[str] = ()) -> None:
+    """Run a program in this process, which saves the seconds of its imports."""
+    options = {**options, "--output": output}
+    words = [str(word) for option in options.items() for word in option]
+    sys.argv = [program, *words, *(["--regularization", *rates] if rates else [])]
+    runpy.run_path(str(SCRIPTS / program), run_name="__main__")
+
+
+def fit(problem: Path, threads: int, reproducible: bool = True) -> str:
+    """Fit the problem in a file, and return the checksum of the coefficients."""
+    with np.load(problem) as file:
+        X, y, C, scale = (file[name] for name in ("X", "y", "C", "scale"))
+    options = {"C": float(C), "scale": float(scale), "threads": threads}
+    model = NewtonOneVsRest(reproducible=reproducible, **options).fit(X, y)
+    return sha256(model.coef_.tobytes() + model.intercept_.tobytes())
+
+
+def sha256(content: bytes) -> str:
+    """Return the checksum of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def main(options: argparse.Namespace) -> None:
+    files, threads = {}, options.threads
+    for images in sorted(options.folder.glob("*/train-images.npy")):
+        checksums = make_results(images.parent, options.rates, threads)
+        files |= {f"{images.parent.name}: {name}": checksums[name] for name in checksums}
+    problems = sorted(options.folder.glob("*.npz"))
+    libraries = threadpoolctl.threadpool_info()
+    content = {
+        "numpy": np.__version__,
+        "kernels": sorted(
+            {library["architecture"] for library in libraries if "architecture" in library}
+        ),
+        "files": files,
+        "problems": {problem.stem: fit(problem, threads) for problem in problems},
+        "unrounded": {problem.stem: fit(problem, threads, False) for problem in problems[:5]},
+    }
+    options.output.write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="has data sets and problems")
+    parser.add_argument("--rates", nargs="+", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    main(parser.parse_args())

@@ -1,0 +1,102 @@
+"""A small model to register: its files, and the options of register.py."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+
+import register
+from checkout import TOP
+from evaluate import measure
+from image_workflow.data import idx
+from image_workflow.data.arrays import load_arrays
+from image_workflow.lineage.checksums import sha256_of_file
+from image_workflow.lineage.pins import pinned_versions
+from image_workflow.lineage.results import Sweep, Training
+from image_workflow.models.estimator import features
+from image_workflow.models.settings import TrainingSettings
+from image_workflow.models.training import train
+from samples import labelled_images
+
+PROGRAM = TOP / "workflow/scripts/fit.py"
+ENVIRONMENT = TOP / "workflow/envs/train.yaml"
+SETTINGS = TrainingSettings([0.5], 0.2, "liblinear", 42)
+
+
+def write_results(folder: Path, registry_uri: str) -> Namespace:
+    """Train and measure a small model in a folder, and return the options of register.py."""
+    images, labels = labelled_images(60, 5, 4, classes=[0, 3, 200])
+    arrays = folder / "arrays"
+    arrays.mkdir()
+    for part, where in (("train", slice(0, 40)), ("test", slice(40, 60))):
+        np.save(arrays / f"{part}-images.npy", images[where])
+        np.save(arrays / f"{part}-labels.npy", labels[where])
+    model = folder / "model.pkl"
+    write_model(model, rate=0.5)
+    write_training(model)
+    predicted = joblib.load(model).predict(features(images[40:]))
+    measure(labels[40:], predicted, 0.5, 40).write(folder / "metrics.json")
+    Sweep(0.5, n_train=40, n_validation=0, candidates=[]).write(folder / "sweep.json")
+    (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return Namespace(
+        model=model,
+        metrics=folder / "metrics.json",
+        training=folder / "training.json",
+        sweep=folder / "sweep.json",
+        pictures=[folder / "preview.png"],
+        data_folder=arrays,
+        dataset="mine",
+        data_sha256=[idx.payload_sha256(array) for array in load_arrays(arrays).values()],
+        regularization=SETTINGS.rates,
+        validation_fraction=SETTINGS.validation_fraction,
+        solver=SETTINGS.solver,
+        seed=SETTINGS.seed,
+        training_program=PROGRAM,
+        environment=ENVIRONMENT,
+        azureml="{}",
+        model_name="my_model",
+        experiment_name="my_experiment",
+        registry_uri=registry_uri,
+        receipt=folder / "registered.json",
+        record=None,
+    )
+
+
+def write_model(path: Path, rate: float) -> None:
+    """Train a model on the arrays in the file's folder."""
+    settings = TrainingSettings([rate], 0.2, "liblinear", 42)
+    train(path.parent, settings, 1, path, None, PROGRAM)
+
+
+def write_training(model: Path) -> None:
+    """Write training.json for the model that is in the file now."""
+    Training(
+        backend="local",
+        backend_reason="no workspace is configured",
+        model_sha256=sha256_of_file(model),
+        machine={"processor": "any", "blas": ["openblas 0.3"], "numpy_simd": []},
+        arguments=SETTINGS.arguments(),
+        environment=pinned_versions(ENVIRONMENT),
+    ).write(model.with_name("training.json"))
+
+
+def registered(options: Namespace, **changes) -> dict:
+    """Register as the rule does, and return the receipt."""
+    changed = Namespace(**(vars(options) | changes))
+    register.main(changed)
+    return json.loads(changed.receipt.read_text())
+
+
+def runs(options: Namespace) -> list:
+    """Return all runs in the registry."""
+    client = mlflow.MlflowClient(options.registry_uri)
+    return client.search_runs([found.experiment_id for found in client.search_experiments()])
+
+
+def versions(options: Namespace) -> list[tuple[str, int]]:
+    """Return name and number of all model versions in the registry."""
+    client = mlflow.MlflowClient(options.registry_uri)
+    return sorted((found.name, int(found.version)) for found in client.search_model_versions())

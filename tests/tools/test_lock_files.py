@@ -1,0 +1,103 @@
+"""Lock files and the rules' environments pin the same versions, with hashes."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from checkout import TOP
+from image_workflow.lineage.pins import pinned_packages
+
+LOCKS = ["local.txt", "dev.txt"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
+
+
+def text_of(lock: str) -> str:
+    return (TOP / "requirements" / lock).read_text(encoding="utf-8")
+
+
+def pins(lock: str, python: str = "3.11") -> list[tuple[str, str]]:
+    """Return the packages and versions that a lock file gives Linux with this Python."""
+    machine = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
+    lines = re.findall(r"^([a-zA-Z0-9].*?)\s*\\?$", text_of(lock), re.M)
+    requirements = [Requirement(line) for line in lines]
+    here = [one for one in requirements if one.marker is None or one.marker.evaluate(machine)]
+    return [(one.name, str(one.specifier).removeprefix("==")) for one in here]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_each_package_has_one_version(lock: str, python: str):
+    names = [name for name, _ in pins(lock, python)]
+    assert len(names) == len(set(names)) > 50
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_has_hashes(lock: str):
+    packages = re.split(r"^(?=[a-zA-Z0-9])", text_of(lock), flags=re.M)[1:]
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index(lock: str):
+    assert "://" not in text_of(lock)
+    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|^-[if] ", text_of(lock))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_development_environment_has_the_users_versions(python: str):
+    assert set(pins("local.txt", python)) <= set(pins("dev.txt", python))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_numpy_is_one_that_the_cloud_can_have(python: str):
+    numpy = Version(dict(pins("local.txt", python))["numpy"])
+    assert Version("2") <= numpy < Version("2.3.3")
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
+def test_a_rules_environment_has_the_locked_versions(path: Path):
+    dependencies = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
+    assert "python=3.11" in dependencies
+    (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    # Of Azure ML's own packages the job's lock has the versions; the others' are the same in both.
+    locked = dict(pins("azureml-job.txt")) | dict(pins("local.txt"))
+    required = [Requirement(pin) for pin in pip]
+    assert [str(one.specifier) for one in required] == [f"=={locked[one.name]}" for one in required]
+
+
+def test_there_are_environments():
+    assert ENVIRONMENTS
+
+
+# ---- Agreement between this machine and the cloud -------------------------------------------
+
+
+def test_the_cloud_trains_with_the_local_versions():
+    here, there = (pinned_packages(TOP / f"workflow/envs/{n}.yaml") for n in ("train", "azureml"))
+    assert here.keys() >= {"numpy", "scipy", "scikit-learn", "joblib"}
+    assert here.items() <= there.items()
+    for name, packages in (("local", here), ("azureml-job", here | there)):
+        locked = dict(re.findall(r"^([a-z0-9.\[\]-]+)==(\S+)", text_of(f"{name}.txt"), re.M))
+        for package, version in packages.items():
+            assert locked[package.partition("[")[0]] == version, (name, package)
+
+
+@pytest.mark.parametrize("name", ["azureml", "azureml-job"])
+def test_the_cloud_requirements_have_hashes_and_no_index(name):
+    text = text_of(f"{name}.txt")
+    assert "://" not in text and "index-url" not in text
+    assert text.count("==") <= text.count("--hash=sha256:")

@@ -1,0 +1,215 @@
+"""Kill runs of the workflow, and check that the next call ends with the same results."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from checkout import ENVIRONMENT, Checkout
+from samples import labelled_images, write_data_set
+
+TARGETS = ["results/metrics.json", "results/preview.png"]
+# The temporary file that a rule writes before it renames the file to its output.
+PARTIAL_FILES = {
+    "download": "results/raw/.train-images-idx3-ubyte.gz.*.part",
+    "parse": "results/arrays/.train-images.npy.*.part",
+}
+# An output of each rule that the tests interrupt.
+OUTPUTS = {
+    "download": "results/raw/train-images-idx3-ubyte.gz",
+    "parse": "results/arrays/train-images.npy",
+    "train": "results/model.pkl",
+}
+
+
+def make_slow_to_read(path: Path) -> None:
+    """Insert 300,000 empty gzip members into a .gz file, so that reading takes seconds."""
+    payload = gzip.decompress(path.read_bytes())
+    half = len(payload) // 2
+    empty = gzip.compress(b"", mtime=0) * 300_000
+    path.write_bytes(gzip.compress(payload[:half]) + empty + gzip.compress(payload[half:]))
+
+
+@pytest.fixture(scope="module")
+def slow_checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a checkout whose data set takes seconds to download, to parse and to train on."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("slow"))
+    images, labels = labelled_images(2000, 28, 28, classes=list(range(8)))
+    folder = checkout.path / "data/slow"
+    files = write_data_set(folder, (images[:1900], labels[:1900]), (images[1900:], labels[1900:]))
+    make_slow_to_read(folder / "train-images-idx3-ubyte.gz")
+    entry = {"slow": {"files": files, "sources": [{"folder": str(folder)}]}}
+    with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
+        yaml.safe_dump(entry, registry)
+    settings = checkout.path / "config/config.yaml"
+    # liblinear takes long enough at one rate that a test can kill it while it trains.
+    changed = {"dataset": "slow", "regularization": 0.5, "solver": "liblinear"}
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | changed))
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def expected_results(
+    slow_checkout: Checkout, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """Return the results of a run that is not interrupted."""
+    checkout = slow_checkout.copied(tmp_path_factory.mktemp("uninterrupted"))
+    checkout.finish(*TARGETS)
+    return results(checkout)
+
+
+def results(checkout: Checkout) -> dict[str, bytes]:
+    """Return the content of each result, without logs, benchmarks and records."""
+    folder = checkout.path / "results"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.parent.name not in ("logs", "benchmarks", "records")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+@pytest.fixture
+def start_snakemake() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Return a function that starts Snakemake. After the test, kill Snakemake and its jobs."""
+    processes = []
+
+    def start(checkout: Checkout, *arguments: str, **config) -> subprocess.Popen:
+        processes.append(checkout.start(*(arguments or TARGETS), **config))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        kill_group(process)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """Kill Snakemake, if it is still running, and all its jobs."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def kill_snakemake_alone(process: subprocess.Popen) -> None:
+    """Kill Snakemake, and wait until its job has ended."""
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
+def has_begun(rule: str, checkout: Checkout) -> bool:
+    """Tell whether the rule has begun its work. Training has begun when one class is fitted."""
+    if rule in PARTIAL_FILES:
+        return any(checkout.path.glob(PARTIAL_FILES[rule]))
+    log = checkout.path / "results/logs/train.log"
+    return log.exists() and "1 of 8 fitted" in log.read_text()
+
+
+def wait_until_begun(rule: str, checkout: Checkout, process: subprocess.Popen) -> None:
+    """Wait until the rule has begun its work."""
+    while not has_begun(rule, checkout):
+        assert process.poll() is None, f"Snakemake ended before the test saw {rule} begin"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kill", [kill_group, kill_snakemake_alone])
+def test_the_call_after_a_killed_run_ends_with_the_same_results(
+    slow_checkout: Checkout,
+    expected_results: dict[str, bytes],
+    tmp_path: Path,
+    start_snakemake: Callable[..., subprocess.Popen],
+    kill: Callable[[subprocess.Popen], None],
+):
+    checkout = slow_checkout.copied(tmp_path)
+    for rule, output in OUTPUTS.items():
+        process = start_snakemake(checkout)
+        wait_until_begun(rule, checkout, process)
+        assert not (checkout.path / output).exists(), f"{rule} had ended before it was killed"
+        kill(process)
+        # A job that survives Snakemake writes its output, but Snakemake does not record it.
+        assert (checkout.path / output).exists() == (kill is kill_snakemake_alone)
+    checkout.finish(*TARGETS)
+    assert results(checkout) == expected_results
+
+
+def test_a_call_is_refused_while_a_job_of_a_killed_run_is_active(
+    slow_checkout: Checkout, tmp_path: Path, start_snakemake: Callable[..., subprocess.Popen]
+):
+    checkout = slow_checkout.copied(tmp_path)
+    process = start_snakemake(checkout)
+    wait_until_begun("download", checkout, process)
+    process.kill()
+    process.wait()
+    refused = checkout.snakemake(*TARGETS)
+    assert refused.returncode == 1
+    assert (
+        "a job of an earlier run is still at work in this folder; wait for it to end, or stop it, "
+        "and run again."
+    ) in refused.stdout + refused.stderr
+    # A dry run changes nothing, so it is allowed. The killed run may have downloaded the test set.
+    assert checkout.planned(*TARGETS)["download"] in (1, 2)
+    kill_group(process)
+    checkout.finish("results/raw/train-images-idx3-ubyte.gz")
+
+
+def test_a_job_that_begins_after_another_run_has_begun_writes_nothing(digits_run: Checkout):
+    """Start a job as if Snakemake had been killed before the job took its lock."""
+    command = [sys.executable, "workflow/scripts/draw_sweep.py", "--sweep", "results/sweep.json"]
+    command += ["--output", "results/late.png"]
+    environment = ENVIRONMENT | {"SNAKEMAKE_RUN_ID": "an earlier run"}
+    ended = subprocess.run(
+        command, cwd=digits_run.path, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "draw_sweep.py: the run that started this job has ended, and another run has begun.\n"
+    )
+    assert not (digits_run.path / "results/late.png").exists()
+
+
+def test_the_call_after_a_killed_comparison_fits_only_the_missing_rates(
+    finished: Checkout, tmp_path: Path, start_snakemake: Callable[..., subprocess.Popen]
+):
+    rates = "[0.1,0.2,0.5,1,2,5,10,20]"
+    liblinear = {"dataset": "digits", "solver": "liblinear", "regularization": rates}
+    candidates = finished.path / "results/candidates"
+    shutil.rmtree(candidates)
+    uninterrupted = finished.copied(tmp_path / "uninterrupted")
+    process = start_snakemake(finished, "results/model.pkl", **liblinear)
+    while not list(candidates.glob("*.json")):
+        assert process.poll() is None, "Snakemake ended before a rate was tried"
+        time.sleep(0.005)
+    kill_group(process)
+    assert not (finished.path / "results/sweep.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in candidates.glob("*.json")}
+    assert 1 <= len(before) <= 7
+
+    finished.finish("results/model.pkl", **liblinear)
+    log = (finished.path / "results/logs/train.log").read_text()
+    assert f"8 rates to compare on 240 of 1437 images, {len(before)} of them as before" in log
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    uninterrupted.finish("results/model.pkl", **liblinear)
+    assert results(finished) == results(uninterrupted)
+
+
+def test_a_second_call_is_refused_while_the_first_is_running(
+    slow_checkout: Checkout, tmp_path: Path, start_snakemake: Callable[..., subprocess.Popen]
+):
+    checkout = slow_checkout.copied(tmp_path)
+    first = start_snakemake(checkout)
+    wait_until_begun("download", checkout, first)
+    second = checkout.snakemake(*TARGETS)
+    assert first.poll() is None
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.stdout + second.stderr
+    wait_until_begun("parse", checkout, first)

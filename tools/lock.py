@@ -1,0 +1,56 @@
+"""Pin every requirement: the .txt files with hashes, and the environments of the rules.
+
+Packages of azureml-job.in that are also in local.txt get the same versions, so that the cloud
+trains the same model as this machine.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+REQUIREMENTS = TOP / "requirements"
+ENVIRONMENTS = TOP / "workflow/envs"
+
+
+def locked_versions(lock_file: Path) -> dict[str, str]:
+    """Return the versions that a lock file pins on CPython 3.11, by package."""
+    found = re.findall(r"^([a-z0-9-]+)==([^\s;]+)", lock_file.read_text(encoding="utf-8"), re.M)
+    # If a package has several versions, the one for the oldest Python comes first.
+    return dict(reversed(found))
+
+
+def pin_environment(path: Path, versions: dict[str, str]) -> None:
+    """Replace the versions in a conda environment file with the locked ones."""
+    text = path.read_text(encoding="utf-8")
+    pin = re.compile(r"(?<=- )([a-z0-9-]+)((?:\[\w+\])?)==\S+")
+    pinned = pin.sub(lambda m: f"{m[1]}{m[2]}=={versions[m[1]]}", text)
+    path.write_text(pinned, encoding="utf-8")
+
+
+def pin_job(path: Path, versions: dict[str, str]) -> None:
+    """Replace the exact versions in the job's requirements with the locked ones."""
+    text = path.read_text(encoding="utf-8")
+    pin = re.compile(r"^([a-z0-9-]+)==\S+", re.M)
+    path.write_text(pin.sub(lambda m: f"{m[1]}=={versions[m[1]]}", text), encoding="utf-8")
+
+
+def compile_lock(name: str) -> None:
+    """Write ``{name}.txt`` from ``{name}.in``, for CPython 3.11 and newer on every platform."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--upgrade"]
+    options = ["--python-version=3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"]
+    files = [f"{name}.in", f"--output-file={name}.txt"]
+    subprocess.run([*command, "--quiet", *options, *files], cwd=REQUIREMENTS, check=True)
+
+
+if __name__ == "__main__":
+    for name in ("local", "dev"):
+        compile_lock(name)
+    local = locked_versions(REQUIREMENTS / "local.txt")
+    pin_job(REQUIREMENTS / "azureml-job.in", local)
+    for name in ("azureml", "azureml-job"):
+        compile_lock(name)
+    versions = locked_versions(REQUIREMENTS / "azureml-job.txt") | local
+    for environment in sorted(ENVIRONMENTS.glob("*.yaml")):
+        pin_environment(environment, versions)

@@ -1,0 +1,46 @@
+"""Train the tutorial's model: logistic regression, one class versus the rest, on pixels of 0-1.
+
+This is the training script that the backend azureml sends to the cloud. If several regularization
+rates are given, each is fitted on a part of the training set, and the rate with the best accuracy
+on the rest is refitted on the whole set. sweep.json, beside the model, has the comparison.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from image_workflow.backends.azureml.reporting import report_to_run
+from image_workflow.command import run
+from image_workflow.models.settings import TrainingSettings, add_training_options
+from image_workflow.models.training import train
+
+
+def main(options: argparse.Namespace) -> None:
+    settings = TrainingSettings.from_options(options)
+    train(
+        options.data_folder,
+        settings,
+        options.threads,
+        options.output,
+        options.candidates,
+        program=Path(__file__),
+    )
+    report_to_run(options.output, options.data_folder)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="fit.py", description=__doc__)
+    parser.add_argument(
+        "--data-folder", type=Path, required=True, help="has train-{images,labels}.npy"
+    )
+    add_training_options(parser)
+    parser.add_argument(
+        "--candidates", type=Path, help="folder that keeps the score of each rate for later calls"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="the model does not depend on it"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/sklearn_mnist_model.pkl"), help="the model"
+    )
+    run(parser, main)

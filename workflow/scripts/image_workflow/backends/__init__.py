@@ -1,0 +1,1 @@
+"""Train and register a model: on this machine, or in Azure ML."""

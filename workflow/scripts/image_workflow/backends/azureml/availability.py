@@ -1,0 +1,111 @@
+"""Find out, without a network, whether a workspace is configured and the SDK is installed."""
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+
+from image_workflow.errors import UserError
+
+log = logging.getLogger(__name__)
+
+#: The keys of a workspace's config.json.
+WORKSPACE_KEYS = "subscription_id", "resource_group", "workspace_name"
+
+
+class UnavailableError(UserError):
+    """There is no workspace to train in.
+
+    Attributes
+    ----------
+    problem : str
+        What is missing, without a period.
+    """
+
+    def __init__(self, problem: str, advice: str):
+        super().__init__(f"expected an Azure ML workspace to train in: {problem}. {advice}")
+        self.problem = problem
+
+
+def available_workspace(folder: Path, workspace_config: str) -> Path:
+    """Return the config.json of the workspace.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the search for the file starts.
+    workspace_config : str
+        The path of the file, or an empty string to search for it.
+
+    Raises
+    ------
+    UnavailableError
+        If no workspace is configured, or the SDK is not installed.
+    """
+    config, problem = find_workspace(folder, workspace_config)
+    if config is None:
+        raise UnavailableError(
+            problem,
+            "Download config.json from the workspace's page in the Azure portal into this folder, "
+            "or name it with azureml.workspace_config.",
+        )
+    if not sdk_installed():
+        raise UnavailableError(
+            "the Azure ML SDK is not installed in this environment",
+            "Run `make setup-azureml`, then use .venv-azureml/bin/snakemake.",
+        )
+    return config
+
+
+def find_workspace(folder: Path, workspace_config: str = "") -> tuple[Path | None, str]:
+    """Return the workspace's config.json, or None and the reason.
+
+    The file is looked for as the SDK does: in .azureml, then in aml_config, then directly, each in
+    ``folder`` and in all folders above it. A file without the keys of a workspace belongs to
+    another tool and is skipped.
+    """
+    if workspace_config:
+        paths = [Path(workspace_config).expanduser()]
+        problem = "azureml.workspace_config names a file that does not exist"
+    else:
+        start = folder.resolve()
+        places = ".azureml", "aml_config", ""
+        folders = (start, *start.parents)
+        paths = [above / place / "config.json" for place in places for above in folders]
+        problem = "no workspace is configured"
+    skipped = []
+    for path in filter(Path.is_file, paths):
+        fault = workspace_fault(path)
+        if not fault:
+            return path, ""
+        log.info("%s is not the config.json of a workspace: it %s", path, fault)
+        skipped.append(f"{shown(path, folder)} {fault}")
+    return None, f"no workspace is configured: {', '.join(skipped)}" if skipped else problem
+
+
+def workspace_fault(path: Path) -> str:
+    """Return why a config.json does not describe a workspace, or an empty string if it does."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except ValueError:
+        return "is not JSON"
+    if not isinstance(content, dict):
+        return "has no keys"
+    missing = [key for key in WORKSPACE_KEYS if not content.get(key)]
+    return f"has no {missing[0]}" if missing else ""
+
+
+def sdk_installed() -> bool:
+    """Tell whether azureml-core can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec("azureml.core") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def shown(path: Path, folder: Path) -> str:
+    """Return the path without the names of folders outside the project, for use in the receipt."""
+    start = folder.resolve()
+    return str(path.relative_to(start)) if path.is_relative_to(start) else f"a folder's {path.name}"

@@ -1,0 +1,74 @@
+"""Run a program that may use the SDK: as `image_workflow.command.run`, and clean of its noise."""
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from image_workflow.backends.azureml.signin import PRINCIPALS
+from image_workflow.command import log, run
+
+
+class Redacting(logging.Filter):
+    """Replaces the service principal's secret in all logged messages and tracebacks."""
+
+    def __init__(self, environ: Mapping[str, str]):
+        super().__init__()
+        self.secrets = [environ[names[2]] for names in PRINCIPALS if environ.get(names[2])]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if record.exc_info:
+            try:
+                record.exc_text = logging.Formatter().formatException(record.exc_info)
+            except Exception as error:
+                record.exc_text = f"(the traceback cannot be shown: {type(error).__name__})"
+            record.exc_info = None
+        for secret in self.secrets:
+            message = message.replace(secret, "***")
+            record.exc_text = record.exc_text and record.exc_text.replace(secret, "***")
+        record.msg, record.args = message, ()
+        return True
+
+
+class _LogFile(io.TextIOBase):
+    """A stream that writes its lines to the log file."""
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.splitlines()):
+            logging.info("printed: %s", line)
+        return len(text)
+
+
+def run_with_sdk(
+    parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]
+) -> None:
+    """Run a program's ``main`` and exit.
+
+    Text that the SDK prints goes to the log file. If the SDK was imported, its exit hooks are
+    skipped, because they wait for a network that may not answer.
+    """
+    code = 0
+    try:
+        run(parser, lambda options: _run_quietly(main, options))
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if not any(name.partition(".")[0] == "azureml" for name in sys.modules):
+        sys.exit(code)
+    logging.shutdown()
+    os._exit(code)
+
+
+def _run_quietly(main, options) -> None:
+    for handler in (*logging.getLogger().handlers, *log.handlers):
+        handler.addFilter(Redacting(os.environ))
+    # Below warnings, the Azure clients log whole requests.
+    for name in ("azure", "azureml", "msal", "msrest", "urllib3", "adal", "cli"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with contextlib.redirect_stdout(_LogFile()):
+        main(options)

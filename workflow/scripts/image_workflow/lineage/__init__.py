@@ -1,0 +1,1 @@
+"""Record which file was made from which files, code and settings."""

@@ -1,0 +1,125 @@
+"""The record of a job: the files that it wrote, the files that it read, and its settings and code.
+
+Snakemake cannot tell whether a file is still the one that a job wrote. Therefore each program
+writes a record as its last act. The record is an output of the rule, so Snakemake deletes it before
+the job starts and after the job fails. A record that exists describes a job that succeeded.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from image_workflow.files import write_json
+from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """The content of a file in results/records/.
+
+    Attributes
+    ----------
+    recipe : str
+        The digest of the job's settings and code, see :func:`recipe`.
+    outputs : dict
+        For each file that the job wrote: its ``sha256``, ``size`` and ``mtime_ns``.
+    inputs : dict of str
+        For each file that the job read: its sha256.
+    """
+
+    recipe: str
+    outputs: dict[str, dict]
+    inputs: dict[str, str]
+
+
+def recipe(*settings_and_code) -> str:
+    """Return a digest of everything, apart from its input files, that decides a job's outputs."""
+    return sha256_of_json(settings_and_code)[:16]
+
+
+def add_record_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--record``, whose value :func:`write_record` takes."""
+    parser.add_argument(
+        "--record",
+        nargs=2,
+        metavar=("FILE", "RECIPE"),
+        help="the job record to write, and the digest of settings and code to store in it",
+    )
+
+
+def write_record(
+    record: tuple[str, str] | None, outputs: Iterable[Path], inputs: Iterable[Path] = ()
+) -> None:
+    """Write the record of a job.
+
+    Parameters
+    ----------
+    record : pair of str, or None
+        The file to write, in the folder of all records, and the recipe. Without a record, as when a
+        user runs the program by hand, nothing is written.
+    outputs : iterable of pathlib.Path
+        The files that the job wrote, named as the rule names them.
+    inputs : iterable of pathlib.Path
+        The files that the job read, named as the rule names them.
+    """
+    if record is None:
+        return
+    path = Path(record[0])
+    known = _known_outputs(path.parent)
+    content = JobRecord(
+        recipe=record[1],
+        outputs={str(output): _described(output) for output in outputs},
+        inputs={str(used): _known_sha256(used, known) for used in inputs},
+    )
+    write_json(path, asdict(content))
+
+
+def read_record(path: Path) -> JobRecord | None:
+    """Return a record, or None if the file is missing or damaged."""
+    try:
+        record = JobRecord(**json.loads(path.read_text(encoding="utf-8")))
+        complete = all(
+            {"sha256", "size", "mtime_ns"} <= entry.keys() for entry in record.outputs.values()
+        )
+        return record if complete and record.recipe and isinstance(record.inputs, dict) else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def is_intact(path: Path, entry: dict) -> bool:
+    """Tell whether a file still has the content that its record describes.
+
+    If size and modification time are as recorded, the content is not read. Otherwise the sha256
+    decides, so a file that was touched or copied is intact.
+    """
+    try:
+        found = os.stat(path)
+        if found.st_size != entry["size"]:
+            return False
+        return found.st_mtime_ns == entry["mtime_ns"] or sha256_of_file(path) == entry["sha256"]
+    except OSError:
+        return False
+
+
+def _described(path: Path) -> dict:
+    found = os.stat(path)
+    return {
+        "sha256": sha256_of_file(path),
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+    }
+
+
+def _known_outputs(folder: Path) -> dict[str, dict]:
+    """Return the outputs of all records in a folder, by file name."""
+    records = map(read_record, folder.glob("*.json"))
+    return {name: entry for found in records if found for name, entry in found.outputs.items()}
+
+
+def _known_sha256(path: Path, known: dict[str, dict]) -> str:
+    """Return a file's sha256, from the record of the job that wrote it if the file is intact."""
+    entry = known.get(str(path))
+    return entry["sha256"] if entry and is_intact(path, entry) else sha256_of_file(path)
