@@ -5,8 +5,10 @@ GIVEN := $(PYTHON)
 RUN := .venv/bin
 DEV := .venv-dev/bin
 CODE := benchmarks tests tools workflow
-# Two tests of a file may share results that take seconds, so a file is not split between processes.
-PYTEST := $(DEV)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Tests of a file share results that take seconds, so a file is not split between processes. One more
+# process than cores, because the tests of the cloud often wait.
+PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(os.cpu_count() + 1)') \
+  --dist loadfile --no-loadscope-reorder
 BENCHMARKS := fit job sweep scale parse start processors
 
 # The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.

@@ -25,7 +25,7 @@ from history import FILES, NEEDED, SEVERAL, SINGLE, FreshRuns, History
 
 MINUTES = float(os.environ.get("MINUTES", 0))
 # The number of random sequences for each state machine.
-EXAMPLES = int(os.environ.get("EXAMPLES", 4))
+EXAMPLES = int(os.environ.get("EXAMPLES", 3))
 
 CONFIGURATIONS = [
     {"dataset": "small", "regularization": SINGLE},
