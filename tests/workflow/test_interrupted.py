@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkout import ENVIRONMENT, Checkout
+from checkout import ENVIRONMENT, Checkout, command
 from samples import labelled_images, write_data_set
 
 TARGETS = ["results/metrics.json", "results/preview.png"]
@@ -213,3 +213,36 @@ def test_a_second_call_is_refused_while_the_first_is_running(
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.stdout + second.stderr
     wait_until_begun("parse", checkout, first)
+
+
+def test_without_kernel_locks_the_workflow_runs_and_removes_no_lock(checkout: Checkout):
+    (checkout.path / "sitecustomize.py").write_text(
+        "import fcntl\n"
+        "def flock(*_):\n"
+        "    raise OSError(38, 'Function not implemented')\n"
+        "fcntl.flock = flock\n"
+    )
+    # A process of its own, because Python imports sitecustomize at its start.
+    environment = ENVIRONMENT | {"PYTHONPATH": str(checkout.path)}
+
+    def call(target: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command("--cores", "1", target, dataset="digits"),
+            cwd=checkout.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    made = call("results/preview.png")
+    assert made.returncode == 0, made.stderr
+    message = "This file system has no locks (Function not implemented): stale locks stay."
+    assert message in made.stderr
+    # Another run may hold this lock; without kernel locks that cannot be known.
+    lock = checkout.path / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("results/model.pkl\n")
+    refused = call("results/model.pkl")
+    assert refused.returncode == 1
+    assert "Directory cannot be locked" in refused.stdout + refused.stderr
+    assert lock.exists()
