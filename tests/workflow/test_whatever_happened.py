@@ -123,6 +123,14 @@ class CallsAndFailures(RuleBasedStateMachine):
     def call_for_another_target(self, wanted, fault):
         self.call_until_it_succeeds(wanted, fault)
 
+    @rule(
+        configuration=st.sampled_from(WORKING),
+        program=st.sampled_from(["train", "train", "evaluate", "register"]),
+    )
+    def change_fail_and_repeat(self, configuration, program):
+        self.configuration = configuration
+        self.call_until_it_succeeds("all", f"{program},start,exit")
+
     def teardown(self):
         shutil.rmtree(self.folder)
 
