@@ -60,6 +60,20 @@ class Checkout:
         environment = ENVIRONMENT | self.environment
         return run_snakemake(cli_arguments(*arguments, **config), self.path, environment)
 
+    def snakemake_with_patch(
+        self, patch: str, *arguments: str, **config
+    ) -> subprocess.CompletedProcess:
+        """Run snakemake to its end, with Python code that it and its jobs run at their start."""
+        # A process of its own, because Python imports sitecustomize at its start.
+        (self.path / "sitecustomize.py").write_text(patch)
+        return subprocess.run(
+            command(*arguments, **config),
+            cwd=self.path,
+            env=ENVIRONMENT | {"PYTHONPATH": str(self.path)},
+            capture_output=True,
+            text=True,
+        )
+
     def finish(self, *arguments: str, **config) -> subprocess.CompletedProcess:
         """Run snakemake and assert that it succeeds."""
         ended = self.snakemake(*arguments, **config)

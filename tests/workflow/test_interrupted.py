@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkout import ENVIRONMENT, Checkout, command
+from checkout import ENVIRONMENT, Checkout
 from samples import labelled_images, write_data_set
 
 TARGETS = ["results/metrics.json", "results/preview.png"]
@@ -216,25 +216,14 @@ def test_a_second_call_is_refused_while_the_first_is_running(
 
 
 def test_without_kernel_locks_the_workflow_runs_and_removes_no_lock(checkout: Checkout):
-    (checkout.path / "sitecustomize.py").write_text(
+    no_locks = (
         "import fcntl\n"
         "def flock(*_):\n"
         "    raise OSError(38, 'Function not implemented')\n"
         "fcntl.flock = flock\n"
     )
-    # A process of its own, because Python imports sitecustomize at its start.
-    environment = ENVIRONMENT | {"PYTHONPATH": str(checkout.path)}
-
-    def call(target: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command("--cores", "1", target, dataset="digits"),
-            cwd=checkout.path,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-
-    made = call("results/preview.png")
+    digits = {"dataset": "digits"}
+    made = checkout.snakemake_with_patch(no_locks, "results/preview.png", **digits)
     assert made.returncode == 0, made.stderr
     message = "This file system has no locks (Function not implemented): stale locks stay."
     assert message in made.stderr
@@ -242,7 +231,7 @@ def test_without_kernel_locks_the_workflow_runs_and_removes_no_lock(checkout: Ch
     lock = checkout.path / ".snakemake/locks/0.output.lock"
     lock.parent.mkdir(exist_ok=True)
     lock.write_text("results/model.pkl\n")
-    refused = call("results/model.pkl")
+    refused = checkout.snakemake_with_patch(no_locks, "results/model.pkl", **digits)
     assert refused.returncode == 1
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
     assert lock.exists()

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import joblib
@@ -15,7 +14,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from checkout import ENVIRONMENT, Checkout, command
+from checkout import Checkout
 from image_workflow.models.estimator import features
 from samples import labelled_images, write_data_set
 from schemas import schema
@@ -148,17 +147,14 @@ def test_the_preview_alone_needs_only_the_training_set(checkout: Checkout):
 
 
 def test_a_dry_run_needs_neither_network_nor_data(checkout: Checkout):
-    (checkout.path / "sitecustomize.py").write_text(
+    no_network = (
         "import socket\n"
         "def connect(*_):\n"
         "    raise OSError('there is no network')\n"
         "socket.socket.connect = socket.socket.connect_ex = connect\n"
     )
-    # A process of its own, because Python imports sitecustomize at its start.
-    environment = ENVIRONMENT | {"PYTHONPATH": str(checkout.path)}
-    subprocess.run(
-        command("-n"), cwd=checkout.path, env=environment, check=True, capture_output=True
-    )
+    ended = checkout.snakemake_with_patch(no_network, "-n")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     assert not (checkout.path / "results").exists()
 
 
