@@ -2,18 +2,20 @@
 
 import gzip
 import hashlib
+import json
 import logging
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
 
 import download
 import mirror
+from checkout import TOP
+from image_workflow.configuration import load
 from image_workflow.data import idx
-from image_workflow.data.sources import SourceError
 from image_workflow.errors import UserError
 
 NAME = "t10k-labels-idx1-ubyte"
@@ -40,10 +42,10 @@ def folder_source(path: Path, files: dict[str, bytes]) -> dict[str, str]:
 def run_download(path: Path, sources: list[dict], names: tuple[str, ...] = (NAME,)) -> list[bytes]:
     """Download files as the rule does, and return their bytes."""
     checksums = {NAME: SHA256, OTHER: hashlib.sha256(OTHER_PAYLOAD).hexdigest()}
-    registry = path / "datasets.yaml"
-    registry.write_text(yaml.safe_dump({"mine": {"files": checksums, "sources": sources}}))
+    entry = json.dumps({"files": checksums, "sources": sources})
     files = [path / "raw" / f"{name}.gz" for name in names]
-    download.main(Namespace(datasets=registry, dataset="mine", files=files, record=None))
+    cache = path / "downloads"
+    download.main(Namespace(entry=entry, cache=cache, files=files, record=None))
     assert sorted(files) == sorted((path / "raw").iterdir())
     return [file.read_bytes() for file in files]
 
@@ -74,15 +76,6 @@ def test_any_compression_of_the_right_content_is_accepted(tmp_path: Path):
     assert run_download(tmp_path, [source]) == [members]
 
 
-def test_error_names_an_unknown_data_set(tmp_path: Path):
-    registry = tmp_path / "datasets.yaml"
-    registry.write_text(yaml.safe_dump({"mine": {}, "digits": {}}))
-    with pytest.raises(UserError) as raised:
-        download.main(Namespace(datasets=registry, dataset="digit", files=[tmp_path / "raw/a.gz"]))
-    assert str(raised.value) == f"digit is not a data set of {registry}, which has digits, mine."
-    assert not (tmp_path / "raw").exists()
-
-
 def test_a_source_that_the_operating_system_refuses_is_skipped(tmp_path: Path, caplog):
     too_long = {"folder": "a" * 300}
     source = folder_source(tmp_path / "mine", {NAME: PAYLOAD})
@@ -95,14 +88,17 @@ def test_a_source_that_the_operating_system_refuses_is_skipped(tmp_path: Path, c
 
 
 WRONG_CONTENTS = {
-    "another content": (
+    "other labels": (
         gzip.compress(WRONG),
-        f"expected a payload with sha256 {SHA256}, found {hashlib.sha256(WRONG).hexdigest()}",
+        f"found 3 labels, with sha256 {hashlib.sha256(WRONG).hexdigest()} instead of {SHA256}",
     ),
-    "truncated": (gzip.compress(PAYLOAD)[:-1], "its gzip stream is damaged"),
+    "images": (gzip.compress(OTHER_PAYLOAD), "found 3 grey images of 2 x 2, with sha256"),
+    "truncated": (gzip.compress(PAYLOAD)[:-1], "the file is truncated: its gzip stream has no end"),
     "trailing bytes": (gzip.compress(PAYLOAD) + b"junk", "its gzip stream is damaged"),
-    "a web page": (b"<html>Not Found</html>", "expected a payload with sha256"),
-    "empty": (b"", "expected a payload with sha256"),
+    "a web page": (b"<html>Not Found</html>", "found an HTML page, with sha256"),
+    "a gzipped web page": (gzip.compress(b"<!DOCTYPE html>"), "found an HTML page, with sha256"),
+    "empty": (b"", "found an empty file, with sha256"),
+    "a zip archive": (b"PK\3\4" + bytes(40), "found a zip archive, with sha256"),
 }
 
 
@@ -150,27 +146,151 @@ def test_error_lists_the_reason_of_each_source(server: mirror.Mirror, tmp_path: 
         run_download(tmp_path, sources, (OTHER, NAME))
     assert str(raised.value).splitlines() == [
         f"no source gave {NAME} with the right content.",
-        f"  folder {wrong['folder']}: expected a payload with sha256 {SHA256}, "
-        f"found {hashlib.sha256(WRONG).hexdigest()}",
-        f"  folder {tmp_path / 'empty'}: no {NAME}.gz or {NAME} in {tmp_path / 'empty'}",
+        f"  folder {wrong['folder']}: found 3 labels, with sha256 "
+        f"{hashlib.sha256(WRONG).hexdigest()} instead of {SHA256}",
+        f"  folder {tmp_path / 'empty'}: there is no folder {tmp_path / 'empty'}",
         f"  https {server.url}: the server answered 404 Not Found",
-        "To go on without a network, put the data set's four files into a folder and name it "
-        "among the sources in config/datasets.yaml, as in `- folder: data/mnist`.",
+        "Replace the wrong file, or correct the data set's entry. To go on without a network, put "
+        f"the data set's four files into the folder {tmp_path / 'empty'}; or run with "
+        "`--config dataset=digits`, which needs no network.",
     ]
     assert list((tmp_path / "raw").iterdir()) == []
 
 
-# ---- Checksums -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("sources", "wrong", "expected"),
+    [
+        (
+            [{"https": "https://a"}],
+            False,
+            "To go on without a network, put the data set's four files into a folder and name it "
+            "among the sources in the data set's entry, as in `- folder: data/mine`; or run with "
+            "`--config dataset=digits`, which needs no network.",
+        ),
+        (
+            [{"folder": "data/x"}],
+            False,
+            "Please put the data set's four files into the folder data/x.",
+        ),
+        (
+            [{"folder": "data/x"}],
+            True,
+            "Replace the wrong file, or correct the data set's entry.",
+        ),
+        ([{"bundled": "digits"}], True, "Replace the wrong file, or correct the data set's entry."),
+    ],
+)
+def test_advice_fits_the_sources(sources: list[dict], wrong: bool, expected: str):
+    assert download.advice(sources, wrong) == expected
 
 
-def test_checksum_of_a_gzip_is_that_of_its_payload(tmp_path: Path):
-    idx.write(tmp_path / "labels.gz", np.array([1, 0, 2], np.uint8))
-    assert download.gzip_payload_sha256(tmp_path / "labels.gz") == SHA256
+# ---- The cache -----------------------------------------------------------------------------
 
 
-def test_checksum_of_a_damaged_gzip_is_refused(tmp_path: Path):
-    whole = gzip.compress(PAYLOAD)
-    for damaged in (whole[:-4], whole[:-5] + b"\0" + whole[-4:], b"\x1f\x8b" + bytes(20)):
-        (tmp_path / "damaged.gz").write_bytes(damaged)
-        with pytest.raises(SourceError, match="its gzip stream is damaged"):
-            download.gzip_payload_sha256(tmp_path / "damaged.gz")
+def publish(server: mirror.Mirror) -> list[dict]:
+    """Serve the two files, and return the source."""
+    for name, payload in ((NAME, PAYLOAD), (OTHER, OTHER_PAYLOAD)):
+        server.answers[f"/{name}.gz"] = [mirror.content(gzip.compress(payload, 1, mtime=1))]
+    return [{"https": server.url}]
+
+
+def test_file_from_the_network_is_downloaded_once(
+    server: mirror.Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    sources = publish(server)
+    first = run_download(tmp_path, sources, (NAME, OTHER))
+    assert caplog.messages[-1] == (
+        f"kept in {tmp_path / 'downloads'}/ (0.0 MB) and not downloaded again; delete that folder "
+        "to free the space"
+    )
+    server.requests.clear()
+    caplog.clear()
+    assert run_download(tmp_path, sources, (NAME, OTHER)) == first
+    assert server.requests == []
+    kept = tmp_path / "downloads" / f"{SHA256}.gz"
+    assert caplog.messages[0] == f"{NAME}: from {kept}, sha256 verified"
+    assert kept.read_bytes() == first[0]
+
+
+def test_edited_result_does_not_change_the_cache(server: mirror.Mirror, tmp_path: Path):
+    sources = publish(server)
+    (first,) = run_download(tmp_path, sources)
+    for _ in range(2):  # after a download, and after a copy from the cache
+        with open(tmp_path / "raw" / f"{NAME}.gz", "r+b") as file:
+            file.write(b"edited")
+        assert run_download(tmp_path, sources) == [first]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"<html>", gzip.compress(WRONG), gzip.compress(PAYLOAD)[:-9]]
+)
+def test_damaged_file_in_the_cache_is_downloaded_again(
+    server: mirror.Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+):
+    sources = publish(server)
+    (first,) = run_download(tmp_path, sources)
+    kept = tmp_path / "downloads" / f"{SHA256}.gz"
+    kept.write_bytes(damage)
+    caplog.clear()
+    assert run_download(tmp_path, sources) == [first]
+    assert kept.read_bytes() == first
+    assert len(server.requests) == 2
+    assert caplog.messages[0].startswith(f"{NAME}: deleting {kept}, which is damaged: ")
+
+
+def test_file_of_this_machine_is_not_kept(tmp_path: Path):
+    run_download(tmp_path, [folder_source(tmp_path / "mine", {NAME: PAYLOAD})])
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_file_with_the_wrong_content_is_not_kept(server: mirror.Mirror, tmp_path: Path):
+    server.answers[f"/{NAME}.gz"] = [mirror.content(gzip.compress(WRONG))]
+    with pytest.raises(UserError):
+        run_download(tmp_path, [{"https": server.url}])
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_file_is_kept_although_the_next_one_fails(server: mirror.Mirror, tmp_path: Path):
+    sources = publish(server)
+    del server.answers[f"/{OTHER}.gz"]
+    with pytest.raises(UserError):
+        run_download(tmp_path, sources, (NAME, OTHER))
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == [f"{SHA256}.gz"]
+
+
+# ---- Switching data sets -------------------------------------------------------------------
+
+
+def test_switching_data_sets_downloads_each_file_once(server: mirror.Mirror, tmp_path: Path):
+    names = load(TOP / "config/datasets.yaml")["digits"]["files"]
+    payloads = {name: idx.header((1,)) + name[:1].encode() + name[6:7].encode() for name in names}
+    for name, payload in payloads.items():
+        server.answers[f"/{name}.gz"] = [mirror.content(gzip.compress(payload))]
+    web = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
+    entries = {
+        "web": {"files": web, "sources": [{"https": server.url}]},
+        "digits": {"files": dict(names), "sources": [{"bundled": "digits"}]},
+    }
+    files = [f"raw/{name}.gz" for name in names]
+
+    def run(dataset: str) -> str:
+        """Run the program as the rule does, and return its messages."""
+        program = [sys.executable, TOP / "workflow/scripts/download.py"]
+        options = ["--entry", json.dumps(entries[dataset]), *files]
+        ended = subprocess.run([*program, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stderr
+
+    first = run("web")
+    contents = [(tmp_path / file).read_bytes() for file in files]
+    assert "kept in downloads/" in first
+    assert len(server.requests) == 4
+    run("digits")
+    assert [(tmp_path / file).read_bytes() for file in files] != contents
+    server.answers.clear()  # as without a network
+    again = run("web")
+    assert [(tmp_path / file).read_bytes() for file in files] == contents
+    assert len(server.requests) == 4
+    assert again.count("from downloads/") == 4
+    assert len(list((tmp_path / "downloads").iterdir())) == 4

@@ -149,10 +149,9 @@ def test_header_that_promises_more_bytes_is_refused(shape: tuple[int, ...]):
 
 
 NO_IMAGES = {
-    "empty": (b"", "found no bytes"),
-    "not compressed": (payload(IMAGE), "not an undamaged gzip file"),
-    "a web page": (b"<html>404 Not Found</html>", "not an undamaged gzip file"),
-    "another format": (gzip.compress(b"\x89PNG" + bytes(40)), "expected an IDX header"),
+    "empty": (b"", "found an empty file"),
+    "a web page": (b"<html>404 Not Found</html>", "found an HTML page"),
+    "another format": (gzip.compress(b"\x89PNG" + bytes(40)), "found a PNG picture"),
     "floats": (gzip.compress(struct.pack(">HBB3I", 0, 0x0D, 3, 1, 5, 6) + bytes(120)), "type 0d"),
     "a matrix": (gzip.compress(struct.pack(">HBB2I", 0, 0x08, 2, 5, 6) + bytes(30)), "2 dimension"),
     "no images": (gzip.compress(idx.header((0, 5, 6))), "the set is empty: its header says 0 x 5"),
@@ -182,9 +181,39 @@ def test_file_of_another_data_set_is_refused(tmp_path: Path, wrong: int, name: s
     with pytest.raises(UserError) as raised:
         run_parse(tmp_path, *contents, expected)
     assert str(raised.value) == (
-        f"{tmp_path / name} is not the file of this data set: config/datasets.yaml has sha256 "
-        f"{'0' * 64} for its payload, the file has {sha256[wrong]}. Delete it and run again."
+        f"{tmp_path / name} is not the file of this data set: expected a payload with sha256 "
+        f"{'0' * 64}, found {sha256[wrong]}. Run again to make it anew."
     )
+
+
+OWN_IMAGES = "Add the data set's files as your own images: see docs/your-own-images.md."
+CORRECT_ENTRY = "Correct its checksum and its sources in the data set's entry."
+FLOATS = struct.pack(">HBB3I", 0, 0x0D, 3, 1, 5, 6) + bytes(120)
+WRONG_ENTRIES = {
+    "floats": (FLOATS, "found 32-bit floats (IDX type 0d).", OWN_IMAGES),
+    "colour": (idx.header((1, 5, 6, 3)) + bytes(90), "found 4 dimension(s).", OWN_IMAGES),
+    "labels": (gzip.decompress(LABELS), "found 1 dimension(s).", CORRECT_ENTRY),
+    "a web page": (b"<html></html>", "found an HTML page.", CORRECT_ENTRY),
+    "truncated": (payload(IMAGE)[:-1], "it has 29.", CORRECT_ENTRY),
+}
+
+
+@pytest.mark.parametrize(("content", "found", "advice"), WRONG_ENTRIES.values(), ids=WRONG_ENTRIES)
+def test_file_of_the_entry_is_not_to_be_made_anew(tmp_path: Path, content, found, advice):
+    labels_sha256 = hashlib.sha256(gzip.decompress(LABELS)).hexdigest()
+    images_sha256 = hashlib.sha256(content).hexdigest()
+    with pytest.raises(UserError) as raised:
+        run_parse(tmp_path, gzip.compress(content), LABELS, [images_sha256, labels_sha256])
+    assert str(raised.value).startswith(f"{tmp_path / 'images.gz'} cannot be parsed: ")
+    assert str(raised.value).endswith(f"{found} {advice}")
+
+
+@pytest.mark.parametrize("sha256", [["0" * 64] * 2, ()], ids=["of the entry", "none"])
+@pytest.mark.parametrize("content", [gzip.compress(FLOATS), LABELS[:-1], b"<html></html>"])
+def test_altered_file_is_made_anew_by_the_next_run(tmp_path: Path, content: bytes, sha256):
+    with pytest.raises(UserError) as raised:
+        run_parse(tmp_path, content, LABELS, sha256)
+    assert str(raised.value).endswith(" Run again to make it anew.")
 
 
 def test_different_numbers_of_images_and_labels_are_refused():

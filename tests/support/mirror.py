@@ -1,5 +1,9 @@
 """Serve IDX files from an HTTP server on the loopback address, with chosen answers."""
 
+import io
+import json
+import socket
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,3 +102,58 @@ def stall(body: bytes) -> Answer:
         handler.server.closing.wait()
 
     return answer
+
+
+def drip(handler: Handler) -> None:
+    """Answer with a byte every 0.1 s, without an end."""
+    content(b"", promised=1_000_000)(handler)
+    while not handler.server.closing.wait(0.1):
+        handler.wfile.write(b"x")
+
+
+def publish(server: Mirror, files: dict[str, bytes]) -> str:
+    """Serve an npm package with these files, as npm's registry does; return its name and version.
+
+    Set npm_config_registry to the server's URL, to make npm use it.
+    """
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as members:
+        manifest = json.dumps({"name": "images", "version": "1.0.0"}).encode()
+        for name, body in {"package.json": manifest, **files}.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(body)
+            members.addfile(member, io.BytesIO(body))
+    tarball = "/images/-/images-1.0.0.tgz"
+    version = {"name": "images", "version": "1.0.0", "dist": {"tarball": server.url + tarball}}
+    package = {"name": "images", "versions": {"1.0.0": version}, "dist-tags": {"latest": "1.0.0"}}
+    server.answers["/images"] = [content(json.dumps(package).encode())]
+    server.answers[tarball] = [content(archive.getvalue())]
+    return "images@1.0.0"
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port of the loopback address that refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # the port is taken, but nothing listens
+        yield taken.getsockname()[1]
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Yield a port of the loopback address that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@contextmanager
+def dropping_port() -> Iterator[int]:
+    """Yield a port of the loopback address to which a connection is neither made nor refused.
+
+    Linux drops the packets of a new connection while a server's queue is full.
+    """
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        yield listening.getsockname()[1]

@@ -4,11 +4,11 @@ import argparse
 import json
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.azureml.v1 import runs
 from image_workflow.backends.azureml.v1.workspace import open_workspace
 from image_workflow.command import log
+from image_workflow.deadline import within
 from image_workflow.errors import UserError
 
 

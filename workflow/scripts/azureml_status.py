@@ -5,12 +5,12 @@ import json
 import os
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.azureml.v1 import compute
 from image_workflow.backends.azureml.v1.workspace import open_workspace
 from image_workflow.backends.settings import compute_settings
 from image_workflow.command import log
+from image_workflow.deadline import within
 
 ACTIVE = "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing"
 AGAIN = "Try again."

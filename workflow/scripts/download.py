@@ -1,22 +1,29 @@
-"""Download a data set's IDX files, each from the first source that has the right content."""
+"""Download a data set's IDX files, each from the first source that has the right content.
+
+A file from the network is also kept in the cache, by its checksum, and is not downloaded again.
+"""
 
 import argparse
 import gzip
+import json
 import shutil
-import zlib
 from pathlib import Path
 
-import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from image_workflow.command import log, run
-from image_workflow.data.sources import SOURCES, SourceError
+from image_workflow.data import idx
+from image_workflow.data.sources import LOCAL_SOURCES, SOURCES, SourceError
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
-from image_workflow.lineage.checksums import sha256_of_chunks
 from image_workflow.lineage.job_records import add_record_option, write_record
 
-CHUNK = 1 << 20
+
+class WrongContentError(SourceError):
+    """A source has another file."""
+
+
+# ---- Sources -------------------------------------------------------------------------------
 
 
 def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
@@ -44,33 +51,31 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
     UserError
         If no source has the file. The message has the reason for each source.
     """
-    failures = []
+    failures, has_wrong_content = [], False
     for source in sources:
         ((kind, place),) = source.items()
         try:
             SOURCES[kind](place, name, target)
             make_gzip(target)
-            found = gzip_payload_sha256(target)
-            if found != sha256:
-                raise SourceError(f"expected a payload with sha256 {sha256}, found {found}")
-        except (SourceError, OSError) as error:
+            check_content(target, sha256)
+        except (UserError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             log.info("%s: not from %s %s: %s", name, kind, place, reason)
             failures.append(f"\n  {kind} {place}: {reason}")
+            has_wrong_content |= isinstance(error, WrongContentError)
         else:
             log.info("%s: from %s %s, sha256 verified", name, kind, place)
             return source
     raise UserError(
         f"no source gave {name} with the right content.{''.join(failures)}\n"
-        "To go on without a network, put the data set's four files into a folder and name it "
-        "among the sources in config/datasets.yaml, as in `- folder: data/mnist`."
+        f"{advice(sources, has_wrong_content)}"
     )
 
 
 def make_gzip(path: Path) -> None:
     """Compress a raw file in place. Without a time stamp, equal content gives equal bytes."""
     with open(path, "rb") as file:
-        if file.read(2) == b"\x1f\x8b":
+        if file.read(2) == idx.GZIP_MAGIC:
             return
         file.seek(0)
         with (
@@ -78,46 +83,116 @@ def make_gzip(path: Path) -> None:
             open(part, "wb") as out,
             gzip.GzipFile("", "wb", fileobj=out, mtime=0) as stream,
         ):
-            shutil.copyfileobj(file, stream, CHUNK)
+            shutil.copyfileobj(file, stream, idx.CHUNK)
 
 
-def gzip_payload_sha256(path: Path) -> str:
-    """Return the sha256 of a .gz file's uncompressed content.
+def check_content(path: Path, sha256: str) -> None:
+    """Check the uncompressed content of a file.
 
     Raises
     ------
-    SourceError
-        If the file is damaged.
+    WrongContentError
+        If it has another checksum. The message says what it is.
+    IdxError
+        If the gzip stream is damaged.
     """
+    found = idx.file_payload_sha256(path)
+    if found != sha256:
+        with idx.opened(path) as stream:
+            content = idx.described(stream.read(512))
+        raise WrongContentError(f"found {content}, with sha256 {found} instead of {sha256}")
+
+
+def advice(sources: list[dict], has_wrong_content: bool) -> str:
+    """Return what a user can do after all sources failed, some perhaps with wrong content."""
+    kinds = {kind: place for source in sources for kind, place in source.items()}
+    if "folder" in kinds:
+        put = f"put the data set's four files into the folder {kinds['folder']}"
+    else:
+        put = (
+            "put the data set's four files into a folder and name it among the sources in the "
+            "data set's entry, as in `- folder: data/mine`"
+        )
+    sentences = []
+    if has_wrong_content:
+        sentences.append("Replace the wrong file, or correct the data set's entry.")
+    if kinds.keys() - LOCAL_SOURCES:
+        sentences.append(
+            f"To go on without a network, {put}; or run with `--config dataset=digits`, which "
+            "needs no network."
+        )
+    elif not has_wrong_content:
+        sentences.append(f"Please {put}.")
+    return " ".join(sentences)
+
+
+# ---- The cache -----------------------------------------------------------------------------
+
+
+def copy_from_cache(cache: Path, name: str, sha256: str, target: Path) -> bool:
+    """Copy a file that was downloaded before. Return whether it was there and undamaged."""
+    kept = cache / f"{sha256}.gz"
+    if not kept.exists():
+        return False
+    # A copy, because an edit of a link in results/raw would damage the cache.
+    shutil.copyfile(kept, target)
     try:
-        with gzip.open(path) as stream:
-            return sha256_of_chunks(iter(lambda: stream.read(CHUNK), b""))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"its gzip stream is damaged ({error})") from error
+        make_gzip(target)
+        check_content(target, sha256)
+    except UserError as error:
+        log.info("%s: deleting %s, which is damaged: %s", name, kept, error)
+        kept.unlink()
+        return False
+    log.info("%s: from %s, sha256 verified", name, kept)
+    return True
+
+
+def keep(cache: Path, sha256: str, file: Path) -> None:
+    """Copy a verified file to the cache."""
+    with replacing(cache / f"{sha256}.gz") as (part,):
+        shutil.copyfile(file, part)
+
+
+# ---- The program ---------------------------------------------------------------------------
 
 
 def main(options: argparse.Namespace) -> None:
-    datasets = yaml.safe_load(options.datasets.read_text(encoding="utf-8"))
-    if options.dataset not in datasets:
-        raise UserError(
-            f"{options.dataset} is not a data set of {options.datasets}, "
-            f"which has {', '.join(datasets)}."
-        )
-    dataset = datasets[options.dataset]
-    sources = dataset["sources"]
+    entry = json.loads(options.entry)
+    sources = entry["sources"]
+    downloaded = False
     with replacing(*options.files) as parts, logging_redirect_tqdm([log]):
         for target, part in zip(options.files, parts, strict=True):
             name = target.name.removesuffix(".gz")
-            source = fetch(name, dataset["files"][name], sources, part)
+            sha256 = entry["files"][name]
+            if copy_from_cache(options.cache, name, sha256, part):
+                continue
+            source = fetch(name, sha256, sources, part)
+            if source.keys().isdisjoint(LOCAL_SOURCES):
+                keep(options.cache, sha256, part)
+                downloaded = True
             # Try the source of this file first for the next one; do not wait again for a dead one.
             sources = [source, *(other for other in sources if other != source)]
+    if downloaded:
+        size = sum(file.stat().st_size for file in options.cache.glob("*.gz")) / 1e6
+        log.info(
+            "kept in %s/ (%.1f MB) and not downloaded again; delete that folder to free the space",
+            *(options.cache, size),
+        )
     write_record(options.record, outputs=options.files)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="download.py", description=__doc__)
-    parser.add_argument("--datasets", type=Path, required=True, help="config/datasets.yaml")
-    parser.add_argument("--dataset", required=True, help="the data set's name in that file")
+    parser = argparse.ArgumentParser(prog="download.py", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--entry", required=True, help="the data set's entry in config/datasets.yaml, as JSON"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("downloads"),
+        metavar="FOLDER",
+        help="keeps the files from the network, by their checksums (default: %(default)s)",
+    )
     add_record_option(parser)
     parser.add_argument("files", type=Path, nargs="+", help="the .gz files to write")
     run(parser, main)

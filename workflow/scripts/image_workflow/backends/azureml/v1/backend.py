@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.backends.azureml.v1 import compute, data, environment, runs
 from image_workflow.backends.azureml.v1.workspace import describe, open_workspace, uri
 from image_workflow.backends.interface import Job, Registration
 from image_workflow.backends.settings import compute_settings
+from image_workflow.deadline import within
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file

@@ -5,7 +5,7 @@ import threading
 import time
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
+from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.data.arrays import IDX_FILES
+from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 

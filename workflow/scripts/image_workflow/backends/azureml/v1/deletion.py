@@ -2,8 +2,8 @@
 
 import logging
 
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.backends.azureml.v1 import compute, data
+from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 

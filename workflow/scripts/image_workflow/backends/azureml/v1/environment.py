@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.deadline import within
+from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures
-from image_workflow.backends.azureml.deadline import within
 from image_workflow.backends.interface import Job
+from image_workflow.deadline import within
 from image_workflow.files import replacing
 from image_workflow.lineage.code import code_files
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from image_workflow.backends.azureml import failures, signin
 from image_workflow.backends.azureml.availability import available_workspace
-from image_workflow.backends.azureml.deadline import within
+from image_workflow.deadline import within
 from image_workflow.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Call a function with a deadline, because the SDK waits forever if a network does not answer."""
+"""Call a function with a deadline, for calls that wait forever if a network does not answer."""
 
 import threading
 from collections.abc import Callable
@@ -14,9 +14,10 @@ class DeadlineError(Exception):
 def within(seconds: float, function: Callable[..., Result], *arguments, **options) -> Result:
     """Call the function and return its result, or raise DeadlineError after some seconds.
 
-    The call runs in a daemon thread. A hung call cannot block the exit, because programs that use
-    the SDK leave through ``os._exit`` (see :mod:`image_workflow.backends.azureml.session`). A
-    process would not do: an open workspace cannot be passed from one process to another.
+    The call runs in a daemon thread, so a hung call cannot block the exit. Programs that imported
+    the Azure ML SDK have to leave through ``os._exit`` as well, see
+    :mod:`image_workflow.backends.azureml.session`. A process would not do: an open workspace cannot
+    be passed from one process to another.
     """
     ended, result = threading.Event(), []
 
