@@ -8,10 +8,11 @@ import pytest
 
 from checkout import Checkout
 from image_workflow.errors import UserError
-from image_workflow.lineage.results import Metrics, Receipt, Sweep, Training
+from image_workflow.lineage.results import DataSet, Metrics, Receipt, Sweep, Training
 from schemas import schema
 
 FILES = {
+    "dataset": ("dataset.json", DataSet),
     "metrics": ("metrics.json", Metrics),
     "receipt": ("registered.json", Receipt),
     "sweep": ("sweep.json", Sweep),

@@ -3,13 +3,18 @@
 import json
 from collections import UserDict
 
+# A data set has a model and an experiment of its own, unless the user names them.
+MODEL_NAME = config["model_name"] or f"sklearn_{DATASET_NAME}"
+# Azure ML allows 36 characters.
+EXPERIMENT_NAME = config["experiment_name"] or f"Tutorial-sklearn-{DATASET_NAME}"[:36]
+
 # A UserDict: Snakemake compares params of builtin types only, and these are no reason to run again.
 BACKEND = UserDict(
     requested=config["backend"],
     azureml=json.dumps(config["azureml"]),
-    experiment_name=config["experiment_name"],
+    experiment_name=EXPERIMENT_NAME,
     registry_uri=config["registry_uri"],
-    model_name=config["model_name"],
+    model_name=MODEL_NAME,
     confirm=config["confirm"],
 )
 # Do not occupy a node of a computing cluster while waiting for the cloud. Under backend=auto the

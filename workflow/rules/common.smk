@@ -1,4 +1,4 @@
-# Checks the configuration, and defines code_of.
+# Checks the configuration, chooses the data set, and defines code_of.
 
 import sys
 from pathlib import Path
@@ -16,21 +16,23 @@ SCRIPTS = WORKFLOW / "scripts"
 sys.path.append(str(SCRIPTS))
 
 from image_workflow.configuration import ConfigurationError, checked, load
+from image_workflow.conversion import FILE_KEYS
+from image_workflow.data.entries import chosen_entry, load_entries
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.code import code_digests
+from image_workflow.lineage.content import content_digest
+from image_workflow.paths import expanded
 
 # Rules run the interpreter that runs Snakemake, unless they have an environment of their own.
 PYTHON = Path("python" if workflow.deployment_settings.deployment_method else sys.executable)
 
+# The shipped data sets, and the user's own.
+ENTRY_FILES = [Path("config/datasets.yaml"), Path("config/my_datasets.yaml")]
+
 try:
-    DATASETS = checked(
-        load(Path("config/datasets.yaml")),
-        load(WORKFLOW / "schemas/datasets.schema.yaml"),
-        "config/datasets.yaml",
-    )
-    config_schema = load(WORKFLOW / "schemas/config.schema.yaml")
-    config_schema["properties"]["dataset"]["enum"] = list(DATASETS)
-    config.update(checked(config, config_schema, "config"))
+    config.update(checked(config, load(WORKFLOW / "schemas/config.schema.yaml"), "config"))
+    DATASETS = load_entries(ENTRY_FILES, WORKFLOW / "schemas")
+    DATASET_NAME, DATASET = chosen_entry(config["dataset"], DATASETS, WORKFLOW / "schemas")
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 

@@ -1,6 +1,4 @@
-# Downloads the data set's IDX files and parses them into arrays.
-
-DATASET = DATASETS[config["dataset"]]
+# Gets the data set's IDX files, parses them into arrays, and describes the data set.
 
 # The IDX files call the test set t10k.
 RAW_IMAGES = {
@@ -11,58 +9,31 @@ RAW_LABELS = {
     "train": "results/raw/train-labels-idx1-ubyte.gz",
     "test": "results/raw/t10k-labels-idx1-ubyte.gz",
 }
-
-# The checksums that download and parse compare files with.
-# Sorted, because Snakemake compares texts, and the order of the files has no meaning.
-FILES = dict(sorted(DATASET["files"].items()))
-RAW_SHA256 = {
-    part: {name: sha256 for name, sha256 in FILES.items() if name.startswith(part)}
-    for part in ["train", "t10k"]
-}
-SET_SHA256 = {
-    part: [FILES[Path(raw[part]).stem] for raw in (RAW_IMAGES, RAW_LABELS)]
+ARRAYS = [
+    f"results/arrays/{part}-{kind}.npy"
     for part in ["train", "test"]
-}
+    for kind in ["images", "labels"]
+]
+DOWNLOADED = "files" in DATASET
 
-DOWNLOAD_CODE = code_of("download.py", "data.yaml")
-DOWNLOAD_RECIPES = {
-    part: recipe(config["dataset"], checksums, DOWNLOAD_CODE)
-    for part, checksums in RAW_SHA256.items()
-}
+
+include: "download.smk" if DOWNLOADED else "convert.smk"
+
+
 PARSE_CODE = code_of("parse.py", "data.yaml")
 PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in SET_SHA256.items()}
 
-
-rule download:
-    input:
-        # ancient: a new source of the same content is no reason to download again.
-        datasets=ancient(request_repeats),
-    output:
-        images="results/raw/{part}-images-idx3-ubyte.gz",
-        labels="results/raw/{part}-labels-idx1-ubyte.gz",
-        record="results/records/download_{part}.json",
-    log:
-        "results/logs/download_{part}.log",
-    benchmark:
-        "results/benchmarks/download_{part}.jsonl"
-    wildcard_constraints:
-        part="train|t10k",
-    conda:
-        "../envs/data.yaml"
-    threads: 1
-    params:
-        checksums=lookup(dpath="{part}", within=RAW_SHA256),
-        dataset=config["dataset"],
-        python=PYTHON,
-        program=SCRIPTS / "download.py",
-        code=DOWNLOAD_CODE,
-        recipe=lookup(dpath="{part}", within=DOWNLOAD_RECIPES),
-    message:
-        "Download the {wildcards.part} files of {params.dataset}"
-    shell:
-        "{params.python:q} {params.program:q} --datasets {input.datasets}"
-        " --dataset {params.dataset:q} {output.images} {output.labels}"
-        " --record {output.record} {params.recipe} --log {log}"
+# What pictures, metrics and registry show of the data set.
+DESCRIPTION = {
+    "name": DATASET_NAME,
+    "description": DATASET.get("description"),
+    "license": DATASET.get("license"),
+    "classes": [str(name) for name in DATASET.get("classes", [])],
+    # A conversion decides it otherwise.
+    "polarity": DATASET.get("polarity", "as_is"),
+}
+DESCRIBE_CODE = code_of("describe.py", "data.yaml")
+DESCRIBE_RECIPE = recipe(DESCRIPTION, DESCRIBE_CODE)
 
 
 rule parse:
@@ -94,3 +65,34 @@ rule parse:
         "{params.python:q} {params.program:q} --images {input.images} --labels {input.labels}"
         " --images-out {output.images} --labels-out {output.labels}"
         " --sha256 {params.checksums} --record {output.record} {params.recipe} --log {log}"
+
+
+rule describe:
+    input:
+        arrays=ARRAYS,
+        conversion=CONVERSION,
+    output:
+        dataset="results/dataset.json",
+        record="results/records/describe.json",
+    log:
+        "results/logs/describe.log",
+    benchmark:
+        "results/benchmarks/describe.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        settings=DESCRIPTION,
+        entry=json.dumps(DESCRIPTION),
+        orphans=CONVERSION_ORPHANS,
+        python=PYTHON,
+        program=SCRIPTS / "describe.py",
+        code=DESCRIBE_CODE,
+        recipe=DESCRIBE_RECIPE,
+    message:
+        "Describe the data set {params.settings[name]}"
+    shell:
+        "{params.python:q} {params.program:q} --data-folder results/arrays"
+        " --entry {params.entry:q} --conversion {input.conversion} --remove {params.orphans}"
+        " --output {output.dataset}"
+        " --record {output.record} {params.recipe} --log {log}"

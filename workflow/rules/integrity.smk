@@ -19,6 +19,13 @@ def step(rule, recipe, inputs, reason=None, **wildcards):
     return Step(record, recipe, outputs, list(inputs), reason)
 
 
+def reason_to_describe():
+    """Return a reason to describe the data set that settings and files do not show, or None."""
+    for path in filter(os.path.exists, CONVERSION_ORPHANS):
+        return f"{path} is of another configuration"
+    return None
+
+
 def reason_to_train():
     """Return a reason to train that settings and files do not show, or None.
 
@@ -35,21 +42,41 @@ def reason_to_train():
     return f"results/model.pkl was trained by the backend {trained_by}"
 
 
-def all_steps():
-    """Return all jobs that write results, in the order in which they run."""
-    downloads = [
-        step("download", DOWNLOAD_RECIPES[part], [], part=part) for part in ["train", "t10k"]
-    ]
+def data_steps():
+    """Return the jobs that write the data set, in the order in which they run."""
+    if DOWNLOADED:
+        sources = [
+            step("download", DOWNLOAD_RECIPES[part], [], part=part) for part in ["train", "t10k"]
+        ]
+    else:
+        sources = [step("convert", CONVERT_RECIPE, [])]
     parses = [
         step("parse", PARSE_RECIPES[part], [RAW_IMAGES[part], RAW_LABELS[part]], part=part)
         for part in ["train", "test"]
     ]
-    preview = step("preview", PREVIEW_RECIPE, rules.preview.input)
+    describe = step("describe", DESCRIBE_RECIPE, rules.describe.input, reason_to_describe())
+    return [*sources, *parses, describe]
+
+
+def all_steps():
+    """Return all jobs that write results, in the order in which they run."""
     train = step("train", TRAIN_RECIPE, rules.train.input, reason_to_train())
-    pictures = [step("draw_sweep", DRAW_SWEEP_RECIPE, rules.draw_sweep.input)] if SWEEP else []
     evaluate = step("evaluate", EVALUATE_RECIPE, rules.evaluate.input)
+    drawing = [rule for rule in PICTURE_RECIPES if SWEEP or rule != "draw_sweep"]
+    pictures = [step(rule, PICTURE_RECIPES[rule], getattr(rules, rule).input) for rule in drawing]
     register = step("register", REGISTER_RECIPE, rules.register.input)
-    return [*downloads, *parses, preview, train, *pictures, evaluate, register]
+    return [*data_steps(), train, evaluate, *pictures, register]
+
+
+def report_steps():
+    """Return the jobs that write the report from the results."""
+    summarize = step("summarize", SUMMARIZE_RECIPE, rules.summarize.input)
+    return [summarize, step("report", REPORT_RECIPE, rules.report.input)]
+
+
+def benchmark_files(wildcards):
+    """Return the files with the run times of all jobs that write results."""
+    return [f"results/benchmarks/{Path(step.record).stem}.jsonl" for step in all_steps()]
 
 
 def jobs_to_repeat():
@@ -57,17 +84,24 @@ def jobs_to_repeat():
 
     A job in a process of its own has been chosen by the main process, and needs no comparison.
     """
-    return steps_to_repeat(all_steps()) if workflow.is_main_process else {}
+    if not workflow.is_main_process:
+        return {}
+    return steps_to_repeat([*all_steps(), *report_steps()])
 
 
 def request_repeats(wildcards):
-    """Return the registry of data sets, and ask Snakemake to repeat JOBS_TO_REPEAT.
+    """Return the file of the shipped data sets, and ask Snakemake to repeat JOBS_TO_REPEAT.
 
-    Snakemake calls this input function of download while it plans, whatever the target is. The
-    option --forcerun is read before the rules are, and --force would add targets.
+    Snakemake calls this input function of download and convert while it plans, whatever the target
+    is. The option --forcerun is read before the rules are, and --force would add targets.
     """
-    if JOBS_TO_REPEAT.keys() - workflow.dag.forcefiles:
-        workflow.dag.forcefiles.update(JOBS_TO_REPEAT)
-        for reason in JOBS_TO_REPEAT.values():
+    jobs = JOBS_TO_REPEAT
+    targets = {rule.name for rule in workflow.dag.targetrules} | workflow.dag.targetfiles
+    if targets.isdisjoint(["report", "results/report.html"]):
+        # The report is made on demand. A run without it leaves an old one as it is.
+        jobs = {record: jobs[record] for record in jobs if record not in REPORT_RECORDS}
+    if jobs.keys() - workflow.dag.forcefiles:
+        workflow.dag.forcefiles.update(jobs)
+        for reason in jobs.values():
             logger.info(f"Out of date: {reason}.")
     return "config/datasets.yaml"

@@ -1,11 +1,10 @@
-# Trains the model, draws the comparison of regularization rates, and measures the model.
+# Trains the model, and measures it on the test set.
 
 # One job compares all rates: a process for each rate, or a run in the cloud, would take longer to
 # start than to fit.
 RATES = config["regularization"]
 RATES = sorted(map(float, set(RATES if isinstance(RATES, list) else [RATES])))
 SWEEP = len(RATES) > 1
-SWEEP_PICTURE = ["results/sweep.png"] if SWEEP else []
 
 TRAINING = {
     "regularization": RATES,
@@ -18,8 +17,6 @@ TRAINING = {
 # training.json lists the versions of the packages in azureml.yaml, wherever the model is trained.
 TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py")
 TRAIN_RECIPE = recipe(TRAINING, TRAIN_CODE)
-DRAW_SWEEP_CODE = code_of("draw_sweep.py", "preview.yaml")
-DRAW_SWEEP_RECIPE = recipe(DRAW_SWEEP_CODE)
 EVALUATE_CODE = code_of("evaluate.py", "train.yaml")
 EVALUATE_RECIPE = recipe(EVALUATE_CODE)
 
@@ -72,39 +69,12 @@ rule train:
         " --record {output.record} {params.recipe} --log {log}"
 
 
-if SWEEP:
-
-    rule draw_sweep:
-        input:
-            sweep="results/sweep.json",
-        output:
-            png="results/sweep.png",
-            record="results/records/draw_sweep.json",
-        log:
-            "results/logs/draw_sweep.log",
-        benchmark:
-            "results/benchmarks/draw_sweep.jsonl"
-        conda:
-            "../envs/preview.yaml"
-        threads: 1
-        params:
-            python=PYTHON,
-            program=SCRIPTS / "draw_sweep.py",
-            code=DRAW_SWEEP_CODE,
-            recipe=DRAW_SWEEP_RECIPE,
-        message:
-            "Draw {output.png}"
-        shell:
-            "{params.python:q} {params.program:q} --sweep {input.sweep} --output {output.png}"
-            " --record {output.record} {params.recipe} --log {log}"
-
-
 rule evaluate:
     input:
         model="results/model.pkl",
         test_images="results/arrays/test-images.npy",
         test_labels="results/arrays/test-labels.npy",
-        train_labels="results/arrays/train-labels.npy",
+        dataset="results/dataset.json",
     output:
         metrics="results/metrics.json",
         record="results/records/evaluate.json",
@@ -125,5 +95,5 @@ rule evaluate:
     shell:
         "{params.python:q} {params.program:q} --model {input.model}"
         " --test-images {input.test_images} --test-labels {input.test_labels}"
-        " --train-labels {input.train_labels}"
+        " --dataset-file {input.dataset}"
         " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"

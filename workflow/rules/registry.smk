@@ -2,12 +2,9 @@
 
 # All that the receipt says of the model's settings, and where it is registered.
 REGISTRATION = TRAINING | {
-    "model_name": config["model_name"],
-    "experiment_name": config["experiment_name"],
+    "model_name": MODEL_NAME,
+    "experiment_name": EXPERIMENT_NAME,
     "registry_uri": config["registry_uri"],
-    "dataset": config["dataset"],
-    # In the order of the arrays: train images, train labels, test images, test labels.
-    "data_sha256": [*SET_SHA256["train"], *SET_SHA256["test"]],
 }
 REGISTER_CODE = code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml")
 REGISTER_RECIPE = recipe(REGISTRATION, REGISTER_CODE)
@@ -19,12 +16,9 @@ rule register:
         training="results/training.json",
         metrics="results/metrics.json",
         sweep="results/sweep.json",
-        pictures=["results/preview.png", *SWEEP_PICTURE],
-        arrays=expand(
-            "results/arrays/{part}-{kind}.npy",
-            part=["train", "test"],
-            kind=["images", "labels"],
-        ),
+        dataset="results/dataset.json",
+        pictures=PICTURES,
+        arrays=ARRAYS,
     output:
         receipt="results/registered.json",
         record="results/records/register.json",
@@ -50,8 +44,7 @@ rule register:
     shell:
         "{params.python:q} {params.program:q} --model {input.model} --metrics {input.metrics}"
         " --training {input.training} --sweep {input.sweep} --pictures {input.pictures}"
-        " --data-folder results/arrays --dataset {params.settings[dataset]:q}"
-        " --data-sha256 {params.settings[data_sha256]}"
+        " --data-folder results/arrays --dataset-file {input.dataset}"
         " --regularization {params.settings[regularization]}"
         " --validation-fraction {params.settings[validation_fraction]}"
         " --solver {params.settings[solver]} --seed {params.settings[seed]}"

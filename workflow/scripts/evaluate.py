@@ -9,20 +9,24 @@ import numpy as np
 from image_workflow.command import log, run
 from image_workflow.imports import fast_imports
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import Metrics
+from image_workflow.lineage.results import DataSet, Metrics
 from image_workflow.models.estimator import predict, regularization_rate
 
 with fast_imports(hide="pandas"):
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 
-def measure(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int) -> Metrics:
+def measure(
+    truth: np.ndarray, predicted: np.ndarray, names: dict[int, str], rate: float, n_train: int
+) -> Metrics:
     """Return the metrics of a model's predictions.
 
     Parameters
     ----------
     truth, predicted : ndarray, shape (n_test,)
         The labels of the test set, and the model's predictions.
+    names : dict of str
+        The name of each class, by its label.
     rate : float
         The model's regularization rate.
     n_train : int
@@ -35,7 +39,7 @@ def measure(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int)
     """
     classes = np.union1d(truth, predicted)
     by_class = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
-    names = "precision", "recall", "f1", "support"
+    scores = "precision", "recall", "f1", "support"
     rows = np.array(by_class, dtype=object).T.tolist()
     return Metrics(
         accuracy=accuracy_score(truth, predicted),
@@ -43,8 +47,9 @@ def measure(truth: np.ndarray, predicted: np.ndarray, rate: float, n_train: int)
         n_train=n_train,
         n_test=len(truth),
         classes=classes.tolist(),
+        class_names=[names[label] for label in classes.tolist()],
         per_class=[
-            {"class": label} | dict(zip(names, row, strict=True))
+            {"class": label, "name": names[label]} | dict(zip(scores, row, strict=True))
             for label, row in zip(classes.tolist(), rows, strict=True)
         ],
         confusion_matrix=confusion_matrix(truth, predicted, labels=classes).tolist(),
@@ -55,10 +60,11 @@ def main(options: argparse.Namespace) -> None:
     model = joblib.load(options.model)
     truth = np.load(options.test_labels)
     predicted = predict(model, np.load(options.test_images, mmap_mode="r"))
-    n_train = len(np.load(options.train_labels, mmap_mode="r"))
-    metrics = measure(truth, predicted, regularization_rate(model), n_train)
+    data_set = DataSet.read(options.dataset_file)
+    rate = regularization_rate(model)
+    metrics = measure(truth, predicted, data_set.class_names(), rate, data_set.n_train)
     metrics.write(options.output)
-    inputs = [options.model, options.test_images, options.test_labels, options.train_labels]
+    inputs = [options.model, options.test_images, options.test_labels, options.dataset_file]
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("accuracy %.4f on %d test images", metrics.accuracy, metrics.n_test)
 
@@ -68,7 +74,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
     parser.add_argument("--test-images", type=Path, required=True, help=".npy of the test images")
     parser.add_argument("--test-labels", type=Path, required=True, help=".npy of their labels")
-    parser.add_argument("--train-labels", type=Path, required=True, help="counted for n_train")
+    parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")
     parser.add_argument("--output", type=Path, required=True, help="metrics.json")
     add_record_option(parser)
     run(parser, main)

@@ -13,7 +13,7 @@ from image_workflow.lineage.code import code_digest
 from image_workflow.lineage.custody import check_arrays, check_model
 from image_workflow.lineage.git import git_state
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import Metrics, Receipt, Sweep, Training
+from image_workflow.lineage.results import DataSet, Metrics, Receipt, Sweep, Training
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 
@@ -27,29 +27,33 @@ def registration(options: argparse.Namespace) -> Registration:
     """
     settings = TrainingSettings.from_options(options)
     training, metrics = Training.read(options.training), Metrics.read(options.metrics)
+    data_set = DataSet.read(options.dataset_file)
     arrays = load_arrays(options.data_folder)
     sha256 = {
         "model": sha256_of_file(options.model),
         "data": idx.payload_sha256(*arrays.values()),
         "code": code_digest(options.training_program),
     }
-    expected = dict(zip(IDX_FILES, options.data_sha256, strict=True))
-    check_arrays(arrays, expected, options.data_folder)
+    check_arrays(arrays, data_set.idx_sha256, options.data_folder)
     check_model(options.model, sha256["model"], training, options.training, settings.arguments())
     return Registration(
         name=options.model_name,
         model=options.model,
         training=training,
         metrics=metrics,
+        data_set=data_set,
         parameters={
             "regularization": f"{metrics.regularization_rate:.15g}",
-            "dataset": options.dataset,
+            "dataset": data_set.name,
             "solver": settings.solver,
             "seed": str(settings.seed),
         },
         sha256=sha256,
         git=git_state(options.training_program.parent),
-        artifacts=[options.model, options.metrics, options.sweep, *options.pictures],
+        artifacts=[
+            *(options.model, options.metrics, options.sweep, options.dataset_file),
+            *options.pictures,
+        ],
         data_folder=options.data_folder,
         environment=options.environment,
     )
@@ -75,12 +79,13 @@ def main(options: argparse.Namespace) -> None:
         training=model.training,
         metrics=model.metrics,
         sweep=Sweep.read(options.sweep),
+        data_set=model.data_set,
         parameters=model.parameters,
         sha256=model.sha256,
-        idx_sha256=dict(zip(IDX_FILES.values(), options.data_sha256, strict=True)),
         git=model.git,
     ).write(options.receipt)
-    inputs = [options.model, options.metrics, options.training, options.sweep, *options.pictures]
+    inputs = [options.model, options.metrics, options.training, options.sweep]
+    inputs += [options.dataset_file, *options.pictures]
     inputs += [options.data_folder / f"{name}.npy" for name in IDX_FILES]
     write_record(options.record, outputs=[options.receipt], inputs=inputs)
 
@@ -95,14 +100,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has {train,test}-{images,labels}.npy"
     )
-    parser.add_argument("--dataset", required=True, help="the data set's name")
-    parser.add_argument(
-        "--data-sha256",
-        nargs=4,
-        required=True,
-        metavar="SHA256",
-        help="the configured checksums of train images, train labels, test images, test labels",
-    )
+    parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")
     add_training_options(parser)
     parser.add_argument(
         "--training-program", type=Path, required=True, help="fit.py, which trained the model"

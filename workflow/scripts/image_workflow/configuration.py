@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -94,7 +95,7 @@ def with_defaults(values: dict, schema: dict) -> dict:
 def with_numbers(value, schema: dict):
     """Convert texts to numbers where the schema asks for numbers.
 
-    YAML reads 1e-3 as text. Snakemake reads the items of a list on the command line as text.
+    YAML reads 1e-3 as text, and Snakemake what is in a list or section on the command line.
 
     Examples
     --------
@@ -106,11 +107,11 @@ def with_numbers(value, schema: dict):
         return {key: with_numbers(item, properties.get(key, {})) for key, item in value.items()}
     if isinstance(value, list):
         return [with_numbers(item, schema.get("items", {})) for item in value]
-    if isinstance(value, str) and "number" in schema.get("type", ""):
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    if isinstance(value, str):
+        for kind, number in (("integer", int), ("number", float)):
+            if kind in schema.get("type", ""):
+                with suppress(ValueError):
+                    return number(value)
     return value
 
 
@@ -121,15 +122,15 @@ def sentence(error: ValidationError) -> str:
         known = list(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
         inside = f" in {path}" if path else ""
-        return f"{unknown} is not a key{inside}; {_nearest(unknown, known)}"
+        return f"{unknown} is not a key{inside}; {nearest(unknown, known)}"
     if "propertyNames" in error.schema_path:
         return f"{error.instance!r} is not allowed as a name; use {allowed(error.schema)}."
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{path} has no {missing}; it needs {', '.join(error.validator_value)}."
+        return f"{path or 'it'} has no {missing}; it needs {', '.join(error.validator_value)}."
     if error.validator == "enum":
         options = [str(value) for value in error.validator_value]
-        return f"{path} cannot be {error.instance!r}; {_nearest(error.instance, options)}"
+        return f"{path} cannot be {error.instance!r}; {nearest(error.instance, options)}"
     # Do not print a user name and password that are part of a URL.
     found = re.sub("//[^/@]*@", "//***@", repr(error.instance))
     return f"{path} cannot be {found}; it must be {allowed(error.schema)}."
@@ -163,7 +164,7 @@ def allowed(schema: dict) -> str:
 def table(schema: dict) -> str:
     """Return a Markdown table of the schema's keys: key, default, allowed values, meaning."""
     rows = [
-        f"| `{key}` | {_shown(spec['default'])} | {allowed(spec)} | {spec['description']} |"
+        f"| `{key}` | {_shown(spec.get('default', ''))} | {allowed(spec)} | {spec['description']} |"
         for key, spec in _keys(schema)
     ]
     return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows])
@@ -179,10 +180,13 @@ def _keys(schema: dict, section: str = "") -> Iterator[tuple[str, dict]]:
 
 
 def _shown(default) -> str:
+    if isinstance(default, bool):
+        default = str(default).lower()
     return f"`{default}`" if default != "" else "(empty)"
 
 
-def _nearest(name: object, known: list[str]) -> str:
+def nearest(name: object, known: list[str]) -> str:
+    """Return the nearest of the known names as a question, and all of them."""
     close = get_close_matches(str(name), known, 1, cutoff=0.5)
     guess = f"did you mean {close[0]}? " if close else ""
     return f"{guess}allowed: {', '.join(known)}."

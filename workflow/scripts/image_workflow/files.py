@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,9 +50,18 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write ``content`` as indented JSON, with its keys in their order."""
+    """Write ``content`` as indented JSON, with its keys in their order.
+
+    A list of whole numbers takes one line, so that a matrix has one line for each row.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text)
     with replacing(path) as (part,):
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def _on_one_line(numbers: re.Match) -> str:
+    return "[" + re.sub(r"\s+", " ", numbers[1]) + "]"
 
 
 def flush(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.code import code_digests
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import Metrics, Training, Version
+from image_workflow.lineage.results import DataSet, Metrics, Training, Version
 from image_workflow.models.settings import TrainingSettings
 
 
@@ -80,6 +80,7 @@ class Registration:
         The model's file.
     training : Training
     metrics : Metrics
+    data_set : DataSet
     parameters : dict of str
         The settings of the training.
     sha256 : dict of str
@@ -98,6 +99,7 @@ class Registration:
     model: Path
     training: Training
     metrics: Metrics
+    data_set: DataSet
     parameters: dict[str, str]
     sha256: dict[str, str]
     git: dict

@@ -5,28 +5,29 @@ from pathlib import Path
 import numpy as np
 
 from image_workflow.data import idx
+from image_workflow.data.arrays import IDX_FILES
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import Training
 
 
 def check_arrays(arrays: dict[str, np.ndarray], idx_sha256: dict[str, str], folder: Path) -> None:
-    """Raise UserError unless each array is the content of its IDX file in config/datasets.yaml.
+    """Raise UserError unless the arrays are those that dataset.json describes.
 
     Parameters
     ----------
     arrays : dict of ndarray
         The four arrays, see :func:`image_workflow.data.arrays.load_arrays`.
     idx_sha256 : dict of str
-        The configured checksums of the uncompressed IDX files, by array name.
+        The checksums of the uncompressed IDX files in dataset.json, by file name.
     folder : pathlib.Path
         Where the arrays were read from.
     """
     for name, array in arrays.items():
-        found = idx.payload_sha256(array)
-        if found != idx_sha256[name]:
+        expected, found = idx_sha256[IDX_FILES[name]], idx.payload_sha256(array)
+        if found != expected:
             raise UserError(
-                f"{folder / name}.npy is not of the configured data set: expected sha256 "
-                f"{idx_sha256[name]} of its IDX payload, found {found}. Delete it and run again."
+                f"{folder / name}.npy is not the array that dataset.json describes: expected "
+                f"sha256 {expected} of its IDX payload, found {found}. Run again to make it anew."
             )
 
 
@@ -47,11 +48,11 @@ def check_model(
     if model_sha256 != training.model_sha256:
         raise UserError(
             f"{model} is not the model that {training_file} describes: expected sha256 "
-            f"{training.model_sha256}, found {model_sha256}. Delete it and run again."
+            f"{training.model_sha256}, found {model_sha256}. Run again to train it anew."
         )
     if training.arguments != arguments:
         raise UserError(
             f"{model} was not trained as the configuration says: expected "
             f"{' '.join(arguments)!r}, found {' '.join(training.arguments)!r} in "
-            f"{training_file}. Delete {model} and run again."
+            f"{training_file}. Run again to train it anew."
         )

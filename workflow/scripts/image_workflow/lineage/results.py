@@ -32,8 +32,8 @@ class Result:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(
-                f"{path} is damaged, or another version of this workflow wrote it. Delete it and "
-                "run again."
+                f"{path} is damaged, or another version of this workflow wrote it. Run "
+                "again to make it anew."
             ) from None
 
     @classmethod
@@ -44,6 +44,110 @@ class Result:
     def write(self, path: Path) -> None:
         """Write the file."""
         write_json(path, asdict(self))
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """A class of images.
+
+    Attributes
+    ----------
+    label : int
+        The number in the arrays of labels, 0 to 255.
+    name : str
+    n_train, n_test : int
+        How many images of the class the training set and the test set have.
+    """
+
+    label: int
+    name: str
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True)
+class Conversion(Result):
+    """conversion.json: how the user's own images became a data set.
+
+    Attributes
+    ----------
+    format : str
+        The usual name of the format, such as ``CSV`` or ``folder of pictures``.
+    from_colour : int
+        How many images were converted from colour to grey.
+    fit : {"pad", "crop", "stretch"}
+        How images of another shape were fitted.
+    polarity : {"as_is", "light_on_dark", "dark_on_light"}
+        That of the user's images.
+    transposed : bool
+        Whether rows and columns were exchanged.
+    test_share, split_seed : float and int, or None
+        How the test set was split off; None if the user's images have one.
+    skipped : list of str
+        The files that were left out because they could not be read.
+    equal_images : list of [str, str]
+        A training image and a test image that are equal, for each such test image.
+    class_names : dict of str
+        The name of each class, by its label as text.
+    """
+
+    format: str
+    from_colour: int
+    fit: str
+    polarity: str
+    transposed: bool
+    test_share: float | None
+    split_seed: int | None
+    skipped: list[str]
+    equal_images: list[list[str]]
+    class_names: dict[str, str]
+
+
+@dataclass(frozen=True)
+class DataSet(Result):
+    """dataset.json: the images that the arrays contain.
+
+    Attributes
+    ----------
+    name : str
+    description, license : str or None
+    rows, columns : int
+        The size of an image in pixels.
+    n_train, n_test : int
+        How many images the training set and the test set have.
+    polarity : {"light_on_dark", "as_is"}
+        ``light_on_dark``: 0 is the background, and pictures show 255 as black on white.
+        ``as_is``: photographs, and pictures show 0 as black and 255 as white.
+    classes : list of ImageClass
+        Sorted by label.
+    conversion : Conversion or None
+        How the user's own images became this data set; None for IDX files that were downloaded.
+    idx_sha256 : dict of str
+        The checksum of each uncompressed IDX file.
+    """
+
+    name: str
+    description: str | None
+    license: str | None
+    rows: int
+    columns: int
+    n_train: int
+    n_test: int
+    polarity: str
+    classes: list[ImageClass]
+    conversion: Conversion | None
+    idx_sha256: dict[str, str]
+
+    @classmethod
+    def from_json(cls, content: dict) -> Self:
+        """Return an object with the values of parsed JSON."""
+        classes = [ImageClass(**found) for found in content["classes"]]
+        conversion = content["conversion"] and Conversion(**content["conversion"])
+        return cls(**content | {"classes": classes, "conversion": conversion})
+
+    def class_names(self) -> dict[int, str]:
+        """Return the name of each class, by its label."""
+        return {found.label: found.name for found in self.classes}
 
 
 @dataclass(frozen=True)
@@ -101,8 +205,11 @@ class Metrics(Result):
     n_train, n_test : int
         How many images the model was trained on and measured on.
     classes : list of int
+        The labels, sorted.
+    class_names : list of str
+        In the order of ``classes``.
     per_class : list of dict
-        For each class: ``class``, ``precision``, ``recall``, ``f1`` and ``support``.
+        For each class: ``class``, ``name``, ``precision``, ``recall``, ``f1`` and ``support``.
     confusion_matrix : list of list of int
         One row for each true class and one column for each predicted class, in the order of
         ``classes``.
@@ -113,6 +220,7 @@ class Metrics(Result):
     n_train: int
     n_test: int
     classes: list[int]
+    class_names: list[str]
     per_class: list[dict]
     confusion_matrix: list[list[int]]
 
@@ -210,6 +318,7 @@ class Receipt(Result):
     metrics: dict
     sweep: Sweep | None
     parameters: dict[str, str]
+    classes: list[ImageClass]
     sha256: dict[str, str]
     idx_sha256: dict[str, str]
     environment: dict[str, str]
@@ -223,9 +332,9 @@ class Receipt(Result):
         training: Training,
         metrics: Metrics,
         sweep: Sweep,
+        data_set: DataSet,
         parameters: dict[str, str],
         sha256: dict[str, str],
-        idx_sha256: dict[str, str],
         git: dict,
     ) -> Self:
         """Combine the results into a receipt.
@@ -236,8 +345,6 @@ class Receipt(Result):
             The settings of the training, as text.
         sha256 : dict of str
             The checksums of ``model``, ``data`` and ``code``.
-        idx_sha256 : dict of str
-            The checksums of the four IDX files, as in config/datasets.yaml.
         git : dict
             See :func:`image_workflow.lineage.git.git_state`.
         """
@@ -252,8 +359,9 @@ class Receipt(Result):
             metrics=metrics.summary(),
             sweep=sweep if sweep.candidates else None,
             parameters=parameters,
+            classes=data_set.classes,
             sha256=sha256,
-            idx_sha256=idx_sha256,
+            idx_sha256=data_set.idx_sha256,
             environment=training.environment,
             machine=training.machine,
             git=git,

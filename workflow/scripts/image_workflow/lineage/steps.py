@@ -70,7 +70,7 @@ def _fault(step: Step, records: dict[str, JobRecord | None], maker: dict[str, St
     if record is None or record.outputs.keys() != set(step.outputs):
         return f"{step.record} is missing or damaged"
     if record.recipe != step.recipe:
-        return f"{step.outputs[0]} was made with other settings or code"
+        return f"{step.outputs[0]} was made with other source files, settings or code"
     for name, entry in record.outputs.items():
         if not is_intact(Path(name), entry):
             return f"{name} was altered"

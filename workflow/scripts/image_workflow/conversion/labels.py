@@ -1,0 +1,116 @@
+"""Turn labels of any kind into unsigned bytes with class names."""
+
+import unicodedata
+
+import numpy as np
+
+from image_workflow.errors import UserError
+
+MOST = 256  # classes; a label is a byte
+
+
+def checked_labels(labels: np.ndarray, n_images: int, where: str) -> np.ndarray:
+    """Return the labels as integers or texts of the shape (n,).
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n,) or (n, 1)
+        Whole numbers or texts.
+    n_images : int
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    UserError
+        If there is not one label for each image, or if labels are something else.
+    """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise UserError(
+            f"expected one label for each image in {where}, found labels of the shape "
+            f"{labels.shape}. Images with several labels are not supported."
+        )
+    if len(labels) != n_images:
+        raise UserError(
+            f"expected a label for each image in {where}, found {n_images} images and "
+            f"{len(labels)} labels. Take both from the same data set."
+        )
+    if labels.dtype.kind == "S":
+        labels = labels.astype(str)
+    if labels.dtype.kind in "OUT":
+        return np.array([unicodedata.normalize("NFC", str(label)) for label in labels])
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iub":
+        raise UserError(
+            f"expected labels as whole numbers or texts in {where}, found the element type "
+            f"{labels.dtype} with values such as {labels[0]}."
+        )
+    return labels.astype(np.int64)
+
+
+def named_classes(
+    train: np.ndarray, test: np.ndarray | None = None, *, names: list | None, where: str
+) -> dict[int, str]:
+    """Return the name of each class, by its label.
+
+    Parameters
+    ----------
+    train, test : ndarray of int or str, shape (n,)
+        The labels of both sets, or of images that are still to be split. Texts are numbered in the
+        order of the alphabet, or of ``names``.
+    names : list or None
+        The configured names, in the order of the labels.
+    where : str
+        The file or folder, for messages.
+
+    Raises
+    ------
+    UserError
+        If the labels are no classes, or if the names do not fit them.
+    """
+    found = np.unique(train).tolist()
+    unknown = [] if test is None else sorted(set(np.unique(test).tolist()) - set(found))
+    if unknown:
+        raise UserError(
+            f"the test set of {where} has classes that the training set does not have: "
+            f"{', '.join(map(str, unknown))}. A model can only learn classes that it is shown."
+        )
+    if len(found) < 2:
+        raise UserError(f"expected images of at least two classes in {where}, found {found}.")
+    if len(found) > MOST:
+        raise UserError(f"expected at most {MOST} classes in {where}, found {len(found)}.")
+    given = [unicodedata.normalize("NFC", str(name)) for name in names or found]
+    if isinstance(found[0], str):
+        if set(given) != set(found):
+            raise UserError(
+                f"the classes of {where} are {', '.join(found)}, but `classes` of the data set has "
+                f"{', '.join(given)}. List the same names there, in the order that you want."
+            )
+        return dict(enumerate(given))
+    if found[0] < 0 or found[-1] >= MOST:
+        raise UserError(
+            f"expected labels from 0 to {MOST - 1} in {where}, found {found[0]} to {found[-1]}. "
+            "Number the classes from 0."
+        )
+    if len(given) != len(found):
+        raise UserError(
+            f"{where} has {len(found)} classes, with the labels {_short(found)}, but `classes` of "
+            f"the data set has {len(given)} names. List one name for each label."
+        )
+    return dict(zip(found, given, strict=True))
+
+
+def numbered_labels(labels: np.ndarray, names: dict[int, str]) -> np.ndarray:
+    """Return the labels as unsigned bytes: whole numbers as they are, texts by their class."""
+    if labels.dtype.kind != "U":
+        return labels.astype(np.uint8)
+    numbers = {name: label for label, name in names.items()}
+    return np.array([numbers[label] for label in labels.tolist()], np.uint8)
+
+
+def _short(labels: list[int]) -> str:
+    text = list(map(str, labels))
+    return ", ".join(text if len(text) < 12 else [*text[:5], "...", *text[-2:]])

@@ -1,0 +1,150 @@
+"""Turn images of any kind into grey images of unsigned bytes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from image_workflow.errors import UserError
+
+CHUNK = 4096  # images to convert at once
+
+
+def grey_bytes(images: np.ndarray, size: list[int] | None, where: str) -> tuple[np.ndarray, int]:
+    """Return the images as grey unsigned bytes, and how many of them were in colour.
+
+    Parameters
+    ----------
+    images : ndarray of integers, shape (n, rows, columns), (n, rows, columns, c) or (n, pixels)
+        c is 1 for grey or 3 for red, green and blue, and may also be the second axis.
+    size : [rows, columns] or None
+        The shape of an image, needed for flat rows of pixels that are not square.
+    where : str
+        The file, for messages.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, rows, columns)
+    int
+
+    Raises
+    ------
+    UserError
+        If a value does not fit into a byte, or if the shape is not that of images.
+    """
+    shaped = _shaped(images, size, where)
+    if shaped.ndim == 3:
+        return as_bytes(shaped, where), 0
+    grey = np.empty(shaped.shape[:3], np.uint8)
+    for at, chunk in _chunks(shaped):
+        pixels = as_bytes(chunk, where)
+        rows = Image.fromarray(pixels.reshape(-1, *pixels.shape[2:]))
+        grey[at : at + len(chunk)] = np.asarray(rows.convert("L")).reshape(pixels.shape[:3])
+    return grey, len(grey)
+
+
+def _chunks(images: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for at in range(0, len(images), CHUNK):
+        yield at, images[at : at + CHUNK]
+
+
+def as_bytes(pixels: np.ndarray, where: str) -> np.ndarray:
+    """Return whole numbers from 0 to 255 as unsigned bytes, and True as 255.
+
+    Raises
+    ------
+    UserError
+        If the values are others. Nothing is scaled without being asked.
+    """
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind not in "iu":
+        raise UserError(
+            f"expected pixels as whole numbers from 0 to 255 in {where}, found the element type "
+            f"{pixels.dtype}. Scale them to 0-255, round them, and save them as uint8."
+        )
+    low, high = pixels.min(), pixels.max()
+    if low < 0 or high > 255:
+        raise UserError(
+            f"expected pixels from 0 to 255 in {where}, found {low} to {high}. Scale them to "
+            "0-255, and save them as uint8."
+        )
+    return pixels.astype(np.uint8)
+
+
+def _shaped(images: np.ndarray, size: list[int] | None, where: str) -> np.ndarray:
+    """Return the images with the axes n, rows, columns, and 3 channels if they are in colour."""
+    shape = images.shape
+    if 0 in shape or images.ndim not in (2, 3, 4):
+        raise _no_images(shape, where)
+    if images.ndim == 2:
+        return _from_rows(images, size, where)
+    if images.ndim == 3:
+        return images
+    if shape[3] not in (1, 3) and shape[1] in (1, 3):
+        images = np.moveaxis(images, 1, 3)
+    if images.shape[3] == 1:
+        return images[..., 0]
+    if images.shape[3] != 3:
+        raise _no_images(shape, where)
+    return images
+
+
+def _from_rows(images: np.ndarray, size: list[int] | None, where: str) -> np.ndarray:
+    pixels = images.shape[1]
+    for channels in (1, 3):
+        side = round((pixels / channels) ** 0.5)
+        rows, columns = size or (side, side)
+        if rows * columns * channels == pixels:
+            shape = (len(images), rows, columns, *([3] if channels == 3 else []))
+            return images.reshape(shape)
+    expected = f"{size[0]} x {size[1]} pixels" if size else "square images"
+    raise UserError(
+        f"expected {expected} in {where}, found rows of {pixels} pixels. Set `size: [rows, "
+        "columns]` of the data set. Colours have three values for each pixel."
+    )
+
+
+def _no_images(shape: tuple[int, ...], where: str) -> UserError:
+    return UserError(
+        f"expected images of the shape (n, rows, columns) or (n, rows, columns, 3) in {where}, "
+        f"found the shape {shape}."
+    )
+
+
+def fitted(picture: Image.Image, size: tuple[int, int], fit: str, border: int) -> Image.Image:
+    """Return a grey picture scaled to another size.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        In the mode L. A picture of the right size is returned as it is.
+    size : (rows, columns)
+    fit : {"pad", "crop", "stretch"}
+        What to do with a picture of another shape: add a border, cut off what is beside the middle,
+        or distort it.
+    border : int
+        The grey value of the border, 0 to 255.
+    """
+    width_and_height = size[1], size[0]
+    if picture.size == width_and_height:
+        return picture
+    # Pillow scales bytes with whole numbers, so the result is the same on every processor.
+    bilinear = Image.Resampling.BILINEAR
+    if fit == "pad":
+        return ImageOps.pad(picture, width_and_height, bilinear, color=border)
+    if fit == "crop":
+        return ImageOps.fit(picture, width_and_height, bilinear)
+    return picture.resize(width_and_height, bilinear)
+
+
+def resized(images: np.ndarray, size: list[int], fit: str, border: int) -> np.ndarray:
+    """Return all images of an array scaled to another size, see :func:`fitted`."""
+    if images.shape[1:] == tuple(size):
+        return images
+    scaled = np.empty((len(images), *size), np.uint8)
+    for number, image in enumerate(images):
+        scaled[number] = np.asarray(fitted(Image.fromarray(image), size, fit, border))
+    return scaled

@@ -1,0 +1,96 @@
+"""Notice whether the user's own files have changed, by content.
+
+A folder of 60,000 files cannot be read before each run. So the sha256 of each file is kept with the
+file's size and modification time, as git does, and only files with others are read again.
+"""
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from image_workflow.files import replacing
+from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
+from image_workflow.paths import scan
+
+log = logging.getLogger(__name__)
+
+MANY = 1000  # files to read, from which on the user is told
+
+
+def content_digest(paths: dict[str, Path], index: Path) -> str:
+    """Return a digest of the names and the content of all files, whatever their time stamps.
+
+    Parameters
+    ----------
+    paths : dict of pathlib.Path
+        A file or a folder for each role, such as ``images`` and ``labels``. The names of a folder's
+        files count, the folder's own name does not.
+    index : pathlib.Path
+        Keeps the sha256 of each file for the next call. It may be missing.
+
+    Raises
+    ------
+    OSError
+        If a file or folder in ``paths`` does not exist.
+    """
+    known = _read_index(index)
+    found, unknown = {}, []
+    for role, path in paths.items():
+        for name, file, state in _files(path):
+            key = f"{role}/{name}"
+            entry = known.get(key)
+            if entry and entry[:2] == state:
+                found[key] = entry
+            else:
+                found[key] = [*state, None]
+                unknown.append((key, file))
+    if len(unknown) >= MANY:
+        log.info("Reading %d new or changed files of the data set.", len(unknown))
+    for key, file in unknown:
+        found[key][2] = _sha256(file)
+    if found != known:
+        _write_index(index, found)
+    return sha256_of_json(sorted((key, entry[2]) for key, entry in found.items()))
+
+
+def _files(path: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield name, path, and size with modification time of a file or of a folder's files."""
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if not path.is_dir():
+        yield "", str(path), _state(path)
+        return
+    start = len(os.path.join(path, ""))
+    for entry in scan(path):
+        yield entry.path[start:], entry.path, _state(entry)
+
+
+def _state(entry: os.DirEntry | Path) -> list[int]:
+    try:
+        found = entry.stat()
+        return [found.st_size, found.st_mtime_ns]
+    except OSError:  # a broken link
+        return [-1, -1]
+
+
+def _sha256(file: str) -> str:
+    """Return a file's sha256. The program that converts the files reports unreadable ones."""
+    try:
+        return sha256_of_file(file)
+    except OSError:
+        return "unreadable"
+
+
+def _read_index(index: Path) -> dict[str, list]:
+    try:
+        return dict(json.loads(index.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_index(index: Path, entries: dict[str, Iterable]) -> None:
+    with replacing(index) as (part,):
+        part.write_text(json.dumps(entries))
