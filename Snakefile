@@ -1,8 +1,11 @@
 # From image files to a registered model:
 #
-#   download -> parse -> preview
-#                     -> train -> evaluate -> register
-#                              -> draw_sweep
+#   download -> parse -> describe -> preview, draw_class_balance
+#                     -> train -> evaluate -> draw_confusion
+#                              -> draw_mistakes, draw_weights, draw_sweep
+#                              -> register -> summarize -> report
+#
+# Your own images take the rule convert in place of download.
 #
 # Each stage is a file in workflow/rules/. Each rule runs the program of the same name in
 # workflow/scripts/. docs/how-it-works.md explains the rest.
@@ -28,9 +31,10 @@ include: "workflow/rules/integrity.smk"
 
 
 include: "workflow/rules/data.smk"
-include: "workflow/rules/preview.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/registry.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/cloud.smk"
 
 
@@ -40,12 +44,12 @@ include: "workflow/rules/cloud.smk"
 rule all:
     default_target: True
     input:
-        rules.preview.output.png,
+        rules.describe.output.dataset,
         rules.train.output.model,
         rules.train.output.training,
         rules.train.output.sweep,
-        SWEEP_PICTURE,
         rules.evaluate.output.metrics,
+        PICTURES,
         rules.register.output.receipt,
 
 

@@ -1,0 +1,152 @@
+"""Draw the test images that the model is most confident about, but wrong."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from image_workflow.command import log, run
+from image_workflow.imports import fast_imports
+from image_workflow.lineage.job_records import add_record_option, write_record
+from image_workflow.lineage.results import DataSet
+from image_workflow.models.estimator import predict
+from image_workflow.models.probabilities import probabilities
+from image_workflow.pictures.style import (
+    IMAGE_COLOURS,
+    LARGE,
+    Figure,
+    new_page,
+    save,
+    text_width,
+    widest,
+)
+from image_workflow.pictures.tiles import draw_tiles, tile_width
+
+with fast_imports(hide="pandas"):
+    from sklearn.multiclass import OneVsRestClassifier
+
+MOST = 30
+DECIMALS = 9  # The last digits of a probability differ between processors.
+BLOCK = 1024  # mistakes whose images are in memory at once
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The wrong predictions on the test set, the most confident first.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (n,)
+        The images in the test set.
+    predicted : ndarray, shape (n,)
+        The labels that the model predicted.
+    confidences : ndarray of float64, shape (n,)
+        The probabilities of the predicted classes.
+    """
+
+    indices: np.ndarray
+    predicted: np.ndarray
+    confidences: np.ndarray
+
+
+def find_mistakes(model: OneVsRestClassifier, images: np.ndarray, labels: np.ndarray) -> Mistakes:
+    """Return all wrong predictions of a model.
+
+    Parameters
+    ----------
+    model : fitted OneVsRestClassifier
+    images : ndarray of uint8, shape (n_test, rows, columns)
+        May be a memory map.
+    labels : ndarray of uint8, shape (n_test,)
+    """
+    predicted = predict(model, images)
+    wrong = np.flatnonzero(predicted != labels)
+    columns = np.searchsorted(model.classes_, predicted[wrong])
+    confidences = np.zeros(len(wrong))
+    for at in range(0, len(wrong), BLOCK):
+        block = slice(at, at + BLOCK)
+        of_classes = probabilities(model, images[wrong[block]])
+        confidences[block] = of_classes[np.arange(len(of_classes)), columns[block]]
+    confidences = confidences.round(DECIMALS)
+    order = np.argsort(-confidences, kind="stable")
+    return Mistakes(wrong[order], predicted[wrong][order], confidences[order])
+
+
+def draw(
+    mistakes: Mistakes,
+    images: np.ndarray,
+    labels: np.ndarray,
+    names: dict[int, str],
+    polarity: str,
+) -> Figure:
+    """Return a figure of the most confident mistakes, or one that says that there is none.
+
+    Parameters
+    ----------
+    mistakes : Mistakes
+    images : ndarray of uint8, shape (n_test, rows, columns)
+        May be a memory map.
+    labels : ndarray of uint8, shape (n_test,)
+    names : dict of str
+        The name of each class, by its label.
+    polarity : {"light_on_dark", "as_is"}
+        Whether 0 is drawn white or black.
+    """
+    total, n_test = len(mistakes.indices), f"{len(images):,} test images"
+    if total == 0:
+        return _message(f"No mistake in {n_test}")
+    count = min(MOST, total)
+    chosen = mistakes.indices[:count]
+    pairs = [
+        (names[true], f"→ {names[predicted]}")
+        for true, predicted in zip(
+            labels[chosen].tolist(), mistakes.predicted[:count].tolist(), strict=True
+        )
+    ]
+    in_one_line = [[" ".join(pair)] for pair in pairs]
+    fits = widest([line for (line,) in in_one_line]) <= tile_width(10)
+    if total > count:
+        which = f"The {count} most confident of {total:,} mistakes"
+    else:
+        which = f"All {total} mistakes" if total > 1 else "The only mistake"
+    return draw_tiles(
+        [images[number] for number in chosen],
+        in_one_line if fits else pairs,
+        IMAGE_COLOURS[polarity],
+        limits=(0, 255),
+        title=f"{which} in {n_test}: true class → predicted class, probability",
+        notes=[f"{confidence:.1%}" for confidence in mistakes.confidences[:count]],
+    )
+
+
+def _message(text: str) -> Figure:
+    """Return a small figure with a line of text."""
+    figure, page = new_page(round(text_width(text, LARGE)) + 80, 120)
+    page.text(40, 60, text, size=LARGE, va="center")
+    return figure
+
+
+def main(options: argparse.Namespace) -> None:
+    model = joblib.load(options.model)
+    images = np.load(options.images, mmap_mode="r")
+    labels = np.load(options.labels)
+    data_set = DataSet.read(options.dataset_file)
+    mistakes = find_mistakes(model, images, labels)
+    save(draw(mistakes, images, labels, data_set.class_names(), data_set.polarity), options.output)
+    inputs = [options.model, options.images, options.labels, options.dataset_file]
+    write_record(options.record, outputs=[options.output], inputs=inputs)
+    total = len(mistakes.indices)
+    log.info("%s: %d of %d mistakes", options.output, min(MOST, total), total)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="draw_mistakes.py", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--images", type=Path, required=True, help="the .npy of the test images")
+    parser.add_argument("--labels", type=Path, required=True, help="the .npy of their labels")
+    parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")
+    parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
+    add_record_option(parser)
+    run(parser, main)

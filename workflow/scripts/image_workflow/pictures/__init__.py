@@ -1,0 +1,1 @@
+"""Draw the pictures in results/, all in one style."""
