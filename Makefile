@@ -17,7 +17,7 @@ PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
   $$python -c '$(IS_311)' 2>/dev/null && echo $$python && break; done)
 CLOUD := .venv-azureml/installed .venv-azureml-job/installed
 
-.PHONY: help setup setup-azureml run test test-quick test-long azureml-demo bench format lint lock docs clean
+.PHONY: help setup setup-azureml run test test-quick test-long report ui azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,12 @@ setup-azureml: .venv-azureml/installed  ## install the workflow and the Azure ML
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
 	@$(RUN)/python tools/show_receipt.py results/registered.json
+
+report: .venv/installed  ## make results/report.html, one page with all results
+	@$(RUN)/snakemake --cores 1 results/report.html
+
+ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
+	@$(RUN)/python tools/ui.py
 
 test: .venv-dev/installed lint  ## check the format and the code, and run all tests
 	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
@@ -66,8 +72,7 @@ docs: .venv-dev/installed  ## update the generated parts of the documents
 	$(DEV)/python tools/documents.py
 
 clean:  ## delete the results; the downloads and the registry stay
-	@[ ! -d results ] || find results -mindepth 1 ! -path 'results/raw*' ! -path results/records \
-	  ! -path 'results/records/download_*' -delete
+	@rm -rf results
 
 # A virtual environment is created again when its pins change. The file `installed` comes last.
 .venv/installed: requirements/local.txt

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import sqlite3
 from argparse import Namespace
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -14,14 +16,25 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
+from mlflow.entities import LoggedModelStatus
 
 import register
 from image_workflow.backends import mlflow_registry
 from image_workflow.errors import UserError
+from image_workflow.lineage.results import ImageClass
 from image_workflow.models.estimator import features
-from registration import ENVIRONMENT, registered, runs, versions, write_model, write_training
+from registration import (
+    ENVIRONMENT,
+    registered,
+    runs,
+    versions,
+    write_data_set_file,
+    write_model,
+    write_training,
+)
 
 PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
+CLASS_NAMES = {"0": "zero", "3": "three", "200": "ünlaut 200"}
 
 # ---- Registered runs and versions ----------------------------------------------------------
 
@@ -46,7 +59,8 @@ def test_the_run_has_parameters_metrics_tags_and_artifacts(options: Namespace):
     assert tags.items() <= run.data.tags.items()
     artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(run.info.run_id)
     logged = {found.path for found in artifacts}
-    assert logged == {"model.pkl", "metrics.json", "sweep.json", "preview.png"}
+    expected = {"model.pkl", "metrics.json", "sweep.json", "dataset.json", "preview.png"}
+    assert logged == expected
 
 
 def test_the_run_has_every_picture(options: Namespace, tmp_path: Path):
@@ -54,6 +68,81 @@ def test_the_run_has_every_picture(options: Namespace, tmp_path: Path):
     receipt = registered(options, pictures=[*options.pictures, tmp_path / "sweep.png"])
     artifacts = mlflow.MlflowClient(options.registry_uri).list_artifacts(receipt["run_id"])
     assert {"preview.png", "sweep.png"} < {found.path for found in artifacts}
+
+
+def test_a_list_of_runs_says_accuracy_rate_and_data_set(options: Namespace):
+    receipt = registered(options)
+    (run,) = runs(options)
+    accuracy = receipt["metrics"]["accuracy"]
+    assert run.info.run_name == f"accuracy {accuracy:.4f}, rate 0.5, mine"
+    client = mlflow.MlflowClient(options.registry_uri)
+    experiment = client.get_experiment(run.info.experiment_id)
+    view = json.loads(experiment.tags["mlflow.sharedViewState.accuracy"])
+    assert {"metrics.`accuracy`", "params.`regularization`"} < set(view["selectedColumns"])
+
+
+def test_the_run_has_the_data_set(options: Namespace):
+    data_sha256 = registered(options)["sha256"]["data"]
+    (run,) = runs(options)
+    train, test = sorted(run.inputs.dataset_inputs, key=lambda given: given.dataset.name)[::-1]
+    for given, context, count in ((train, "training", 40), (test, "evaluation", 20)):
+        assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": context}
+        assert data_sha256.startswith(given.dataset.digest)
+        assert json.loads(given.dataset.source)["tags"]["sha256"] == data_sha256
+        profile = json.loads(given.dataset.profile)
+        assert profile["features_shape"] == [count, 5, 4]
+        assert profile["targets_shape"] == [count]
+    assert (train.dataset.name, test.dataset.name) == ("mine train", "mine test")
+
+
+def test_the_version_says_what_it_is(options: Namespace):
+    receipt = registered(options)
+    client = mlflow.MlflowClient(options.registry_uri)
+    version = client.get_model_version("my_model", "1")
+    accuracy = f"{receipt['metrics']['accuracy']:.4f}"
+    lines = [line.strip() for line in version.description.splitlines()]
+    assert lines[:3] == [
+        f"Accuracy {accuracy} on mine, at regularization rate 0.5",
+        "40 training images and 20 test images of 5 x 4 pixels",
+        "3 classes: zero, three, ünlaut 200",
+    ]
+    assert receipt["git"]["commit"] is None or receipt["git"]["commit"] in lines[3]
+    assert version.tags["accuracy"] == accuracy
+    assert version.tags["regularization_rate"] == "0.5"
+    assert client.get_run(version.run_id).data.tags["mlflow.note.content"] == version.description
+    assert "data set" in client.get_registered_model("my_model").description
+
+
+def test_descriptions_of_other_people_stay(options: Namespace):
+    registered(options)
+    client = mlflow.MlflowClient(options.registry_uri)
+    client.update_registered_model("my_model", "ours")
+    client.update_model_version("my_model", "1", "the best")
+    registered(options)
+    write_model(options.model, rate=0.8)
+    write_training(options.model)
+    registered(options)
+    assert client.get_registered_model("my_model").description == "ours"
+    assert client.get_model_version("my_model", "1").description == "the best"
+    assert client.get_model_version("my_model", "2").description.startswith("Accuracy")
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ({0: "0", 1: "1"}, "2 classes"),
+        ({0: "a_b_c", 1: "*x*", 2: "<b>"}, r"3 classes: a\_b\_c, \*x\*, \<b\>"),
+        (
+            {label: f"class {label}" for label in range(62)},
+            "62 classes: " + ", ".join(f"class {label}" for label in range(30)) + " and 32 more",
+        ),
+    ],
+)
+def test_a_description_names_the_classes(options: Namespace, names: dict, line: str):
+    described = register.registration(options)
+    classes = [ImageClass(label, name, 1, 1) for label, name in names.items()]
+    changed = replace(described, data_set=replace(described.data_set, classes=classes))
+    assert line in mlflow_registry.description(changed).split("  \n")
 
 
 def test_the_version_has_signature_example_and_pinned_requirements(options: Namespace):
@@ -84,6 +173,30 @@ def test_the_registered_model_predicts_the_same_as_the_pickle(options: Namespace
     np.testing.assert_array_equal(loaded.predict(pixels), expected)
 
 
+def test_the_registered_model_has_the_names_of_its_classes(options: Namespace):
+    registered(options)
+    (run,) = runs(options)
+    assert json.loads(run.data.tags["class_names"]) == CLASS_NAMES
+    names = mlflow.models.get_model_info("models:/my_model/1").metadata["class_names"]
+    assert names == CLASS_NAMES
+    pixels = features(np.load(options.data_folder / "test-images.npy"))
+    predicted = mlflow.pyfunc.load_model("models:/my_model/1").predict(pixels)
+    assert {names[str(label)] for label in predicted} <= set(CLASS_NAMES.values())
+
+
+def test_names_that_are_too_long_for_a_tag_of_a_run_are_not_cut_off(options: Namespace):
+    classes = [ImageClass(label, "n" * 50, 1, 1) for label in range(256)]
+    write_data_set_file(options.dataset_file, options.data_folder, classes=classes)
+    registered(options)
+    (run,) = runs(options)
+    assert "class_names" not in run.data.tags
+    names = mlflow.models.get_model_info("models:/my_model/1").metadata["class_names"]
+    assert names == {str(label): "n" * 50 for label in range(256)}
+    options.model_name = "other"
+    registered(options)
+    assert len(runs(options)) == 1
+
+
 def test_artifacts_go_beside_the_database(options: Namespace, tmp_path: Path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -107,10 +220,33 @@ def test_the_same_model_is_registered_once(options: Namespace):
     assert len(runs(options)) == 1
 
 
+def content(options: Namespace) -> tuple[str, str]:
+    """Return the only run's id and the id of its only model, after checking its metrics."""
+    client = mlflow.MlflowClient(options.registry_uri)
+    (run,) = runs(options)
+    assert run.info.status == "FINISHED"
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    assert model.status == LoggedModelStatus.READY
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert sorted(metric.key for metric in model.metrics) == sorted(run.data.metrics) != []
+    for name in run.data.metrics:
+        assert len(client.get_metric_history(run.info.run_id, name)) == 1
+    assert len(run.inputs.dataset_inputs) == 2
+    return run.info.run_id, model.model_id
+
+
 def test_the_same_model_under_another_name_is_its_version_1(options: Namespace):
     registered(options)
+    first = content(options)
     assert registered(options, model_name="other")["version"] == 1
     assert versions(options) == [("my_model", 1), ("other", 1)]
+    assert content(options) == first
+    client = mlflow.MlflowClient(options.registry_uri)
+    both = [client.get_model_version(name, "1") for name in ("my_model", "other")]
+    assert len({version.source for version in both}) == 1
+    assert len({version.run_id for version in both}) == 1
+    assert len({version.description for version in both}) == 1
+    assert mlflow.pyfunc.load_model("models:/other/1")
 
 
 def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
@@ -129,9 +265,24 @@ def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
 def test_the_same_model_of_a_data_set_with_another_name_is_registered(options: Namespace):
     """The run of the first data set has the same model, and may not be continued."""
     registered(options)
-    receipt = registered(options, model_name="other", dataset="copy")
+    write_data_set_file(options.dataset_file, options.data_folder, name="copy")
+    receipt = registered(options, model_name="other")
     assert receipt["version"] == 1
     assert receipt["parameters"]["dataset"] == "copy"
+
+
+def test_the_same_model_with_other_class_names_is_another_version(options: Namespace):
+    """The registered model has the names of its classes."""
+    registered(options)
+    data_set = register.registration(options).data_set
+    renamed = [replace(found, name=f"new {found.name}") for found in data_set.classes]
+    write_data_set_file(options.dataset_file, options.data_folder, classes=renamed)
+    assert registered(options)["version"] == 2
+    names = mlflow.models.get_model_info("models:/my_model/2").metadata["class_names"]
+    assert names == {label: f"new {name}" for label, name in CLASS_NAMES.items()}
+    assert registered(options)["version"] == 2
+    data_set.write(options.dataset_file)
+    assert registered(options)["version"] == 1
 
 
 class Killed(BaseException):
@@ -141,10 +292,19 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "call",
     [
+        "mlflow.log_params",
+        "mlflow.log_inputs",
         "mlflow.log_artifact",
         "mlflow.sklearn.log_model",
+        "mlflow.MlflowClient.log_outputs",
+        "mlflow.sklearn.save_model",
+        "mlflow.MlflowClient.log_model_artifacts",
+        "mlflow.tracking.fluent.finalize_logged_model",
         "mlflow.log_metrics",
         "mlflow.register_model",
+        "mlflow.MlflowClient._create_model_version",
+        "mlflow.MlflowClient.update_registered_model",
+        "mlflow.MlflowClient.update_model_version",
     ],
 )
 def test_an_interrupted_registration_is_continued(options: Namespace, monkeypatch, call: str):
@@ -157,8 +317,39 @@ def test_an_interrupted_registration_is_continued(options: Namespace, monkeypatc
     assert not options.receipt.exists()
     assert registered(options)["version"] == 1
     assert versions(options) == [("my_model", 1)]
+    assert content(options)
+    client = mlflow.MlflowClient(options.registry_uri)
+    assert client.get_registered_model("my_model").description
+    assert client.get_model_version("my_model", "1").description
+    assert mlflow.pyfunc.load_model("models:/my_model/1")
+
+
+def test_a_registration_that_was_killed_is_continued(options: Namespace, monkeypatch):
+    """A killed process cannot say that its run has failed, so the run seems to be running."""
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("mlflow.log_metrics", lambda *_, **__: os._exit(9))
+        try:
+            register.main(options)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     (run,) = runs(options)
-    assert run.info.status == "FINISHED"
+    assert run.info.status == "RUNNING"
+    assert registered(options)["version"] == 1
+    assert content(options)
+
+
+def test_a_run_of_another_user_is_left_alone(options: Namespace):
+    """Others may register the same model on the same server at this moment."""
+    mlflow.set_tracking_uri(options.registry_uri)
+    tags = mlflow_registry.content_tags(register.registration(options))
+    client = mlflow.MlflowClient()
+    experiment = mlflow_registry.experiment_id(options.experiment_name)
+    other = client.create_run(experiment, tags=tags | {"mlflow.user": "another"})
+    assert registered(options)["version"] == 1
+    assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
+    assert len(runs(options)) == 2
 
 
 # ---- URIs -------------------------------------------------------------------------

@@ -12,10 +12,10 @@ import register
 from checkout import TOP
 from evaluate import measure
 from image_workflow.data import idx
-from image_workflow.data.arrays import load_arrays
+from image_workflow.data.arrays import IDX_FILES, load_arrays
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import Sweep, Training
+from image_workflow.lineage.results import DataSet, ImageClass, Sweep, Training
 from image_workflow.models.estimator import features
 from image_workflow.models.settings import TrainingSettings
 from image_workflow.models.training import train
@@ -23,12 +23,13 @@ from samples import labelled_images
 
 PROGRAM = TOP / "workflow/scripts/fit.py"
 ENVIRONMENT = TOP / "workflow/envs/train.yaml"
+CLASSES = {0: "zero", 3: "three", 200: "ünlaut 200"}
 SETTINGS = TrainingSettings([0.5], 0.2, "liblinear", 42)
 
 
 def write_results(folder: Path, registry_uri: str) -> Namespace:
     """Train and measure a small model in a folder, and return the options of register.py."""
-    images, labels = labelled_images(60, 5, 4, classes=[0, 3, 200])
+    images, labels = labelled_images(60, 5, 4, classes=list(CLASSES))
     arrays = folder / "arrays"
     arrays.mkdir()
     for part, where in (("train", slice(0, 40)), ("test", slice(40, 60))):
@@ -38,7 +39,9 @@ def write_results(folder: Path, registry_uri: str) -> Namespace:
     write_model(model, rate=0.5)
     write_training(model)
     predicted = joblib.load(model).predict(features(images[40:]))
-    measure(labels[40:], predicted, 0.5, 40).write(folder / "metrics.json")
+    data_set = write_data_set_file(folder / "dataset.json", arrays)
+    names = data_set.class_names()
+    measure(labels[40:], predicted, names, 0.5, 40).write(folder / "metrics.json")
     Sweep(0.5, n_train=40, n_validation=0, candidates=[]).write(folder / "sweep.json")
     (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return Namespace(
@@ -48,8 +51,7 @@ def write_results(folder: Path, registry_uri: str) -> Namespace:
         sweep=folder / "sweep.json",
         pictures=[folder / "preview.png"],
         data_folder=arrays,
-        dataset="mine",
-        data_sha256=[idx.payload_sha256(array) for array in load_arrays(arrays).values()],
+        dataset_file=folder / "dataset.json",
         regularization=SETTINGS.rates,
         validation_fraction=SETTINGS.validation_fraction,
         solver=SETTINGS.solver,
@@ -63,6 +65,33 @@ def write_results(folder: Path, registry_uri: str) -> Namespace:
         receipt=folder / "registered.json",
         record=None,
     )
+
+
+def write_data_set_file(path: Path, data_folder: Path, **changes) -> DataSet:
+    """Describe the arrays in a dataset.json, and return its content."""
+    arrays = load_arrays(data_folder)
+    train, test = arrays["train-labels"], arrays["test-labels"]
+    described = {
+        "name": "mine",
+        "description": "noisy images",
+        "license": None,
+        "rows": arrays["test-images"].shape[1],
+        "columns": arrays["test-images"].shape[2],
+        "n_train": len(train),
+        "n_test": len(test),
+        "polarity": "light_on_dark",
+        "classes": [
+            ImageClass(label, name, int((train == label).sum()), int((test == label).sum()))
+            for label, name in CLASSES.items()
+        ],
+        "conversion": None,
+        "idx_sha256": {
+            IDX_FILES[name]: idx.payload_sha256(array) for name, array in arrays.items()
+        },
+    }
+    data_set = DataSet(**described | changes)
+    data_set.write(path)
+    return data_set
 
 
 def write_model(path: Path, rate: float) -> None:

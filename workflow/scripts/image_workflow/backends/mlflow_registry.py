@@ -1,8 +1,10 @@
 """The registry of the backend local: register a model in MLflow, once for its content."""
 
 import importlib.metadata
+import json
 import logging
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -30,14 +32,43 @@ with fast_imports():
 
     # isort: split
     import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.numpy_dataset import NumpyDataset
+    from mlflow.entities import LoggedModelStatus, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_USER
+    from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
     from sqlalchemy import Engine, event, make_url
     from sqlalchemy.exc import DatabaseError
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 5  # test images in the model's input example
+DIGEST = 10  # characters of a checksum; MLflow recommends at most 10 for data sets, and allows 36
+NAMES = 30  # classes in a description
+
+MODEL_DESCRIPTION = (
+    "Logistic regression that classifies images by their pixels. Each version says which data set "
+    "it was trained on, and how accurate it is."
+)
+# MLflow's list of runs shows no metrics. This tag of an experiment adds a view of the list, named
+# accuracy, and tools/ui.py prints its address.
+RUN_LIST = {
+    "mlflow.sharedViewState.accuracy": json.dumps(
+        {
+            "selectedColumns": [
+                "metrics.`accuracy`",
+                "params.`regularization`",
+                "attributes.`Models`",
+                "attributes.`Dataset`",
+            ],
+            "orderByKey": "metrics.`accuracy`",
+            "orderByAsc": False,
+        }
+    )
+}
 
 
 class MlflowRegistry:
@@ -81,45 +112,95 @@ class MlflowRegistry:
     def _find_or_register(self, registration: Registration) -> ModelVersion:
         if (database := sqlite_file(self.uri)) and not database.exists():
             make_database(database)
-        if version := find_version(registration.name, registration.sha256["model"]):
+        version = find_version(registration)
+        if version:
             log.info("this model is registered already")
+        else:
+            model_uri = find_or_log_model(experiment_id(self.experiment), registration)
+            tags = score_tags(registration) | content_tags(registration)
+            version = mlflow.register_model(model_uri, registration.name, tags=tags)
+        describe(version, registration)
+        return version
+
+
+def find_version(registration: Registration) -> ModelVersion | None:
+    """Return the registered version with this model and these class names, or None."""
+    model_sha256 = registration.sha256["model"]
+    criteria = f"name = '{registration.name}' and tag.model_sha256 = '{model_sha256}'"
+    names = class_names_tag(registration)
+    for version in mlflow.MlflowClient().search_model_versions(criteria):
+        # Earlier versions of this workflow registered no class names.
+        if version.tags.get("class_names", names) == names:
             return version
-        git = registration.git
-        tags = {f"{key}_sha256": value for key, value in registration.sha256.items()}
-        tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
-        model_uri = log_run(experiment_id(self.experiment), registration, tags)
-        return mlflow.register_model(model_uri, registration.name, tags=tags)
+    return None
 
 
-def find_version(name: str, model_sha256: str) -> ModelVersion | None:
-    """Return the registered version with this content, or None."""
-    criteria = f"name = '{name}' and tag.model_sha256 = '{model_sha256}'"
-    return next(iter(mlflow.MlflowClient().search_model_versions(criteria)), None)
+def find_or_log_model(experiment_id: str, registration: Registration) -> str:
+    """Return the URI of the logged model, after logging it in a run if no run has it.
 
-
-def log_run(experiment_id: str, registration: Registration, tags: dict[str, str]) -> str:
-    """Log the model as an MLflow run and return the model's URI.
-
-    If a run with the same model and parameters exists, registering was interrupted after it, and
-    that run is continued.
+    MLflow cannot complete a model whose logging was interrupted. Therefore the run that this
+    workflow left unfinished is deleted, and everything is logged in a new run.
 
     Parameters
     ----------
     experiment_id : str
     registration : Registration
-    tags : dict of str
-        The run's tags. ``model_sha256`` identifies the run.
     """
+    client = mlflow.MlflowClient()
+    for run in same_runs(experiment_id, registration):
+        criteria = f"source_run_id = '{run.info.run_id}'"
+        models = client.search_logged_models([experiment_id], criteria)
+        ready = (model for model in models if model.status == LoggedModelStatus.READY)
+        if run.info.status == "FINISHED":
+            if model := next(ready, None):
+                return model.model_uri
+        elif started_here(run):
+            for model in models:
+                client.delete_logged_model(model.model_id)
+            client.delete_run(run.info.run_id)
+    return log_run(experiment_id, registration)
+
+
+def same_runs(experiment_id: str, registration: Registration) -> list[Run]:
+    """Return the experiment's runs with the same model, class names and parameters."""
+    tags = content_tags(registration)
     same_model = f"tags.model_sha256 = '{tags['model_sha256']}'"
-    runs = mlflow.MlflowClient().search_runs([experiment_id], same_model)
-    same_parameters = (
-        run for run in runs if run.data.params.items() <= registration.parameters.items()
-    )
-    run_id = next((run.info.run_id for run in same_parameters), None)
+    return [
+        run
+        for run in mlflow.MlflowClient().search_runs([experiment_id], same_model)
+        if run.data.tags.get("class_names") == tags.get("class_names")
+        and run.data.params.items() <= registration.parameters.items()
+    ]
+
+
+def started_here(run: Run) -> bool:
+    """Return whether the same user started the run from this folder.
+
+    Others may register the same model on the same server at this moment.
+    """
+    here = resolve_tags()
+    return all(run.data.tags.get(key) == here.get(key) for key in (MLFLOW_USER, MLFLOW_SOURCE_NAME))
+
+
+def log_run(experiment_id: str, registration: Registration) -> str:
+    """Log the model, its metrics, data set and pictures as an MLflow run; return the model's URI.
+
+    Parameters
+    ----------
+    experiment_id : str
+    registration : Registration
+    """
     model = joblib.load(registration.model)
     example = features(find_array(registration.data_folder, "test-images")[:EXAMPLES])
-    with mlflow.start_run(run_id, experiment_id=None if run_id else experiment_id, tags=tags):
+    training_set, test_set = datasets(registration)
+    with mlflow.start_run(
+        experiment_id=experiment_id,
+        run_name=run_name(registration),
+        tags=content_tags(registration),
+        description=description(registration),
+    ):
         mlflow.log_params(registration.parameters)
+        mlflow.log_inputs([training_set, test_set], ["training", "evaluation"], [None, None])
         for path in registration.artifacts:
             mlflow.log_artifact(str(path))
         logged = mlflow.sklearn.log_model(
@@ -128,9 +209,113 @@ def log_run(experiment_id: str, registration: Registration, tags: dict[str, str]
             signature=mlflow.models.infer_signature(example, model.predict(example)),
             input_example=example,
             pip_requirements=requirements(registration.environment),
+            metadata={"class_names": class_names(registration)},
         )
-        mlflow.log_metrics(registration.metrics.summary(), model_id=logged.model_id)
+        summary = registration.metrics.summary()
+        mlflow.log_metrics(summary, model_id=logged.model_id, dataset=test_set)
     return logged.model_uri
+
+
+def content_tags(registration: Registration) -> dict[str, str]:
+    """Return the tags of a run and of a version that say what the model was made from."""
+    git = registration.git
+    tags = {f"{key}_sha256": value for key, value in registration.sha256.items()}
+    tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
+    names = class_names_tag(registration)
+    # MLflow would cut off the end of a longer value.
+    return tags | ({"class_names": names} if len(names) <= MAX_TAG_VAL_LENGTH else {})
+
+
+def score_tags(registration: Registration) -> dict[str, str]:
+    """Return the tags that show a version's accuracy and rate in the list of versions."""
+    metrics = registration.metrics
+    return {
+        "accuracy": f"{metrics.accuracy:.4f}",
+        "regularization_rate": f"{metrics.regularization_rate:.15g}",
+    }
+
+
+def class_names(registration: Registration) -> dict[str, str]:
+    """Return the name of each class, by its label as text, because JSON has no other keys."""
+    return {str(label): name for label, name in registration.data_set.class_names().items()}
+
+
+def class_names_tag(registration: Registration) -> str:
+    """Return the names of the classes as JSON."""
+    return json.dumps(class_names(registration), ensure_ascii=False)
+
+
+def datasets(registration: Registration) -> tuple[NumpyDataset, NumpyDataset]:
+    """Return the training set and the test set, for MLflow to show their names and shapes.
+
+    The arrays are memory maps. MLflow reads only their shapes and types, because the digest is
+    given.
+    """
+    data_set = registration.data_set
+    described = {"license": data_set.license, "description": data_set.description}
+    source = CodeDatasetSource(
+        {"sha256": registration.sha256["data"]}
+        | data_set.idx_sha256
+        | {key: value for key, value in described.items() if value}
+    )
+
+    def dataset(part: str) -> NumpyDataset:
+        return mlflow.data.from_numpy(
+            find_array(registration.data_folder, f"{part}-images"),
+            targets=find_array(registration.data_folder, f"{part}-labels"),
+            source=source,
+            name=f"{data_set.name} {part}",
+            digest=registration.sha256["data"][:DIGEST],
+        )
+
+    return dataset("train"), dataset("test")
+
+
+def run_name(registration: Registration) -> str:
+    """Return a name such as ``accuracy 0.9193, rate 0.5, mnist``.
+
+    MLflow's list of runs shows about 25 characters, and no metrics until they are selected.
+    """
+    scores = score_tags(registration)
+    return (
+        f"accuracy {scores['accuracy']}, rate {scores['regularization_rate']}, "
+        f"{registration.data_set.name}"
+    )
+
+
+def description(registration: Registration) -> str:
+    """Describe the model in a few lines of Markdown. Lists show the first 28 characters only."""
+    data_set, scores, git = registration.data_set, score_tags(registration), registration.git
+    names = [plain(name) for label, name in class_names(registration).items() if name != label]
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    listed = f": {', '.join(names[:NAMES])}{more}" if names else ""
+    dirty = ", with uncommitted changes" if git["dirty"] else ""
+    return "  \n".join(  # Markdown's line break
+        [
+            f"Accuracy {scores['accuracy']} on {plain(data_set.name)}, at regularization rate "
+            f"{scores['regularization_rate']}",
+            f"{data_set.n_train:,} training images and {data_set.n_test:,} test images of "
+            f"{data_set.rows} x {data_set.columns} pixels",
+            f"{len(data_set.classes)} classes{listed}",
+            f"Code of commit {git['commit']}{dirty}" if git["commit"] else "Code outside of git",
+        ]
+    )
+
+
+def plain(text: str) -> str:
+    """Return Markdown that shows the text as it is."""
+    return re.sub(r"([\\`*_~<>\[\]])", r"\\\1", text)
+
+
+def describe(version: ModelVersion, registration: Registration) -> None:
+    """Describe the version and its registered model, unless they have a description."""
+    if version.description:
+        return
+    client = mlflow.MlflowClient()
+    # The version comes last, because its description says that nothing is left to do.
+    if not client.get_registered_model(version.name).description:
+        client.update_registered_model(version.name, MODEL_DESCRIPTION)
+    client.update_model_version(version.name, version.version, description(registration))
 
 
 def requirements(environment: Path) -> list[str]:
@@ -150,7 +335,7 @@ def experiment_id(name: str) -> str:
     artifacts = None
     if database := sqlite_file(mlflow.get_tracking_uri()):
         artifacts = (database.resolve().parent / "artifacts").as_uri()
-    return mlflow.create_experiment(name, artifact_location=artifacts)
+    return mlflow.create_experiment(name, artifact_location=artifacts, tags=RUN_LIST)
 
 
 def sqlite_file(registry_uri: str) -> Path | None:
