@@ -1,7 +1,7 @@
 """Update the generated parts of the documents.
 
-These are the table of configuration keys in config/README.md, and the picture of the workflow in
-README.md. Each is between the comments <!-- begin NAME --> and <!-- end NAME -->.
+These are the tables of keys in config/README.md and docs/your-own-images.md, and the picture of the
+workflow in README.md. Each is between the comments <!-- begin NAME --> and <!-- end NAME -->.
 """
 
 import argparse
@@ -27,14 +27,15 @@ def with_part(text: str, name: str, content: str) -> str:
 def rule_graph() -> str:
     """Return a Mermaid code block of the workflow, with a node for each rule.
 
-    An arrow that follows from other arrows is left out.
+    An arrow that follows from other arrows is left out, and so is the rule all.
     """
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--quiet"]
     drawn = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True).stdout
     # Snakemake numbers the nodes in a different order each time.
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
     edges = {(names[tail], names[head]) for tail, head in re.findall(r"(id\d+) --> (id\d+)", drawn)}
-    arrows = sorted(f"    {tail} --> {head}" for tail, head in direct(edges))
+    shown = {(tail, head) for tail, head in direct(edges) if head != "all"}
+    arrows = sorted(f"    {tail} --> {head}" for tail, head in shown)
     return "\n".join(["```mermaid", "flowchart LR", *arrows, "```"])
 
 
@@ -54,9 +55,13 @@ def direct(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
 
 def updated() -> dict[Path, str]:
     """Return the updated text of each document, by its path."""
-    keys = table(load(TOP / "workflow/schemas/config.schema.yaml"))
+    config, own_images = (
+        table(load(TOP / f"workflow/schemas/{name}.schema.yaml"))
+        for name in ("config", "own_images")
+    )
     parts = {
-        TOP / "config/README.md": ("keys", keys),
+        TOP / "config/README.md": ("keys", config),
+        TOP / "docs/your-own-images.md": ("keys", own_images),
         TOP / "README.md": ("rule graph", rule_graph()),
     }
     return {
