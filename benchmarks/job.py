@@ -1,6 +1,6 @@
 """Compare the whole job: the workflow, from downloaded files to the receipt, and the tutorial.
 
-The workflow verifies, parses, previews, trains, measures and registers, in a fresh copy each time.
+The workflow verifies, parses, trains, measures, draws and registers, in a fresh copy each time.
 The tutorial's script loads, previews, trains, measures and saves. The workflow also runs once on
 two cores, to compare the bytes of the model. Prints tables, also of the seconds of each job of the
 workflow, and writes benchmarks/job.json.

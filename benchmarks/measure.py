@@ -232,15 +232,16 @@ def save(name: str, measured: dict[str, list[Measurement]], **more) -> None:
 def workflow_copy(folder: Path) -> Path:
     """Make a folder with the workflow and its downloaded files, but without results.
 
-    The downloaded files are copied from results/raw to data/mnist, the first source of MNIST. If
-    there are none, the workflow in the copy downloads them.
+    The files in results/raw are copied to data/mnist, the first source of MNIST. If those are not
+    MNIST's, and downloads/ does not have MNIST either, the workflow in the copy downloads it.
     """
     folder.mkdir(parents=True)
     shutil.copy(TOP / "Snakefile", folder)
     for part in ("workflow", "config", "profiles"):
         shutil.copytree(TOP / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    if (TOP / "results/raw").is_dir():
-        shutil.copytree(TOP / "results/raw", folder / "data/mnist")
+    for source, copy in (("results/raw", "data/mnist"), ("downloads", "downloads")):
+        if (TOP / source).is_dir():
+            shutil.copytree(TOP / source, folder / copy)
     return folder
 
 

@@ -73,7 +73,8 @@ def contestants(folders: dict[str, Path]) -> dict[str, Callable[[], Measurement]
 
     draw = [sys.executable, str(SCRIPTS / "preview.py")]
     draw += ["--images", "results/arrays/train-images.npy"]
-    draw += ["--labels", "results/arrays/train-labels.npy", "--output", "preview.png"]
+    draw += ["--labels", "results/arrays/train-labels.npy"]
+    draw += ["--dataset-file", "results/dataset.json", "--output", "preview.png"]
     two_rules = folders["two rules"]
     idle, dry = snakemake("--cores", "1", **DIGITS), snakemake("-n", **DIGITS)
     return {

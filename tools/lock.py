@@ -9,16 +9,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 TOP = Path(__file__).parents[1]
 REQUIREMENTS = TOP / "requirements"
 ENVIRONMENTS = TOP / "workflow/envs"
 
 
+#: The Python of the rules' environments and of the cloud. Other markers are those of this machine.
+PYTHON = {
+    "python_version": "3.11",
+    "python_full_version": "3.11.0",
+    "platform_python_implementation": "CPython",
+    "implementation_name": "cpython",
+    "implementation_version": "3.11.0",
+}
+
+
 def locked_versions(lock_file: Path) -> dict[str, str]:
     """Return the versions that a lock file pins on CPython 3.11, by package."""
-    found = re.findall(r"^([a-z0-9-]+)==([^\s;]+)", lock_file.read_text(encoding="utf-8"), re.M)
-    # If a package has several versions, the one for the oldest Python comes first.
-    return dict(reversed(found))
+    lines = re.findall(r"^([a-z0-9].*?)\s*\\?$", lock_file.read_text(encoding="utf-8"), re.M)
+    pins = [Requirement(line) for line in lines]
+    # A package may have a version for each of several ranges of Python versions.
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(PYTHON)]
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in here}
 
 
 def pin_environment(path: Path, versions: dict[str, str]) -> None:

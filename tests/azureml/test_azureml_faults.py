@@ -290,7 +290,7 @@ def test_a_submission_whose_answer_was_lost_is_not_repeated(cloud):
 def test_a_registration_whose_answer_was_lost_leaves_one_version(cloud):
     cloud.emulator.faults.set("answer_lost", step="register_model", times=1)
     cloud.succeed(RECEIPT, backend="azureml")
-    assert cloud.models() == ["sklearn_mnist:1"] and cloud.json(RECEIPT)["version"] == 1
+    assert cloud.models() == ["sklearn_digits:1"] and cloud.json(RECEIPT)["version"] == 1
 
 
 def test_missing_permission_to_register_is_reported_and_keeps_the_model(cloud):
@@ -299,4 +299,4 @@ def test_missing_permission_to_register_is_reported_and_keeps_the_model(cloud):
     assert "could not register the model: The client has no authorization" in message
     assert cloud.exists(MODEL) and not cloud.exists(RECEIPT) and cloud.models() == []
     cloud.succeed(RECEIPT, backend="azureml")
-    assert cloud.models() == ["sklearn_mnist:1"] and cloud.submitted() == 1
+    assert cloud.models() == ["sklearn_digits:1"] and cloud.submitted() == 1

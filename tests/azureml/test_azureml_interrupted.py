@@ -19,8 +19,8 @@ def check_one_run_and_one_version(cloud: Cloud) -> None:
     cloud.emulator.faults.clear()
     cloud.succeed(RECEIPT, backend="azureml")
     assert cloud.submitted() == 1 and cloud.statuses() == ["Completed"]
-    assert cloud.models() == ["sklearn_mnist:1"]
-    assert cloud.json(RECEIPT)["id"] == "sklearn_mnist:1"
+    assert cloud.models() == ["sklearn_digits:1"]
+    assert cloud.json(RECEIPT)["id"] == "sklearn_digits:1"
 
 
 def has_handled(cloud: Cloud, step: str) -> bool:

@@ -150,14 +150,14 @@ def test_a_new_rate_submits_a_run_and_registers_a_version_only_if_the_model_chan
     # The added rate is worse, so the model and its version stay the same.
     output = cloud.succeed(RECEIPT, backend="azureml", regularization="[0.5,2,10,100]")
     assert "this model is registered already" in output
-    assert cloud.submitted() == 2 and cloud.models() == ["sklearn_mnist:1"]
+    assert cloud.submitted() == 2 and cloud.models() == ["sklearn_digits:1"]
     assert [
         candidate["regularization_rate"] for candidate in cloud.json(RECEIPT)["sweep"]["candidates"]
     ] == [*(0.5, 2, 10, 100)]
     cloud.succeed(RECEIPT, backend="azureml", regularization="[0.1,0.5,2,10]")
     assert cloud.json(RECEIPT)["sweep"]["regularization_rate"] == 0.1
     assert cloud.statuses() == ["Completed"] * 3 and cloud.submitted() == 3
-    assert cloud.models() == ["sklearn_mnist:1", "sklearn_mnist:2"]
+    assert cloud.models() == ["sklearn_digits:1", "sklearn_digits:2"]
 
 
 # ---- Missing and damaged files ---------------------------------------------------------------

@@ -17,7 +17,6 @@ import sys
 import joblib
 import numpy as np
 import pytest
-import yaml
 
 from azureml_client import (
     CLIENT,
@@ -54,11 +53,11 @@ def test_the_terminal_shows_each_step_of_the_tutorial(cloud_run):
     for line in (
         "workspace emulated-workspace in westeurope, resource group emulated-group, azureml-core",
         "cluster cpu-cluster: creating STANDARD_D2_V2, 0 to 4 nodes",
-        "dataset mnist_opendataset version 1: registered",
+        "dataset digits version 1: registered",
         "environment tutorial-env version 1: registered",
         "submitted, https://ml.azure.com/runs/",
         "| newton: 1437 images, regularization rate 0.5",
-        "sklearn_mnist version 1 in workspace emulated-workspace",
+        "sklearn_digits version 1 in workspace emulated-workspace",
     ):
         assert line in output
     assert re.search(r"\d s  Running", output) and re.search(r"\d s  Completed", output)
@@ -76,6 +75,9 @@ def test_the_workspace_contains_everything_that_the_tutorial_creates(cloud_run):
     assert model["properties"]["model_sha256"] == receipt["sha256"]["model"]
     assert model["runId"] == run["runId"] == receipt["run_id"]
     assert float(model["kvTags"]["accuracy"]) == receipt["metrics"]["accuracy"]
+    assert model["kvTags"]["dataset"] == "digits"
+    names = {str(found["label"]): found["name"] for found in receipt["classes"]}
+    assert json.loads(model["kvTags"]["class_names"]) == names
     assert list(state["environments"]) == ["tutorial-env"]
     assert state["computes"]["cpu-cluster"]["settings"]["scaleSettings"]["maxNodeCount"] == 4
     assert run["runDefinition"]["maxRunDurationSeconds"] == 7200
@@ -101,7 +103,7 @@ def test_the_receipt_of_a_cloud_run_matches_its_schema(cloud_run):
     receipt = cloud.json(RECEIPT)
     schema("receipt").validate(receipt)
     schema("training").validate(cloud.json(TRAINING))
-    assert (receipt["registry"], receipt["id"]) == ("azureml", "sklearn_mnist:1")
+    assert (receipt["registry"], receipt["id"]) == ("azureml", "sklearn_digits:1")
     assert receipt["cluster"] == {"name": "cpu-cluster", "created": True}
 
 
@@ -173,7 +175,7 @@ def test_an_edit_of_the_client_code_downloads_from_the_completed_run(cloud_run, 
     before = (cloud.path / MODEL).read_bytes()
     assert "found, Completed" in cloud.succeed(RECEIPT, backend="azureml")
     assert (cloud.path / MODEL).read_bytes() == before
-    assert len(cloud.runs()) == 1 and cloud.models() == ["sklearn_mnist:1"]
+    assert len(cloud.runs()) == 1 and cloud.models() == ["sklearn_digits:1"]
 
 
 def test_another_rate_submits_a_run_and_cleanup_deletes_models_data_and_cluster(
@@ -184,7 +186,7 @@ def test_another_rate_submits_a_run_and_cleanup_deletes_models_data_and_cluster(
     for line in (
         "cluster cpu-cluster: found",
         "there already, in datastore",
-        "dataset mnist_opendataset version 1: registered already",
+        "dataset digits version 1: registered already",
         "environment tutorial-env version 1: registered already",
     ):
         assert line in output
@@ -193,8 +195,8 @@ def test_another_rate_submits_a_run_and_cleanup_deletes_models_data_and_cluster(
 
     # Test the cleanup last, because it deletes what the other tests of this workspace use.
     status = cloud.succeed("azureml_status")
-    assert "0 active of 2 runs in Tutorial-sklearn-mnist" in status
-    assert "model sklearn_mnist version 2: accuracy" in status
+    assert "0 active of 2 runs in Tutorial-sklearn-digits" in status
+    assert "model sklearn_digits version 2: accuracy" in status
     refused = cloud.fail("azureml_cleanup")
     assert "to delete: cluster cpu-cluster" in refused and "--config confirm=yes" in refused
     assert len(cloud.models()) == 2
@@ -204,6 +206,23 @@ def test_another_rate_submits_a_run_and_cleanup_deletes_models_data_and_cluster(
     left = [blob for blob in state["blobs"] if "mnist-sklearn/" in blob]
     assert (state["models"], state["datasets"], state["computes"], left) == ([], {}, {}, [])
     assert "nothing to delete" in cloud.succeed("azureml_cleanup", confirm="yes")
+
+
+def test_other_class_names_register_another_version_of_the_same_run(cloud):
+    entries = cloud.path / "config/datasets.yaml"
+    shipped = entries.read_text()
+    cloud.succeed(RECEIPT, backend="azureml")
+    names = ["nüll", *"123456789"]
+    entries.write_text(f"{shipped}  classes: {json.dumps(names)}\n")
+    output = cloud.succeed(RECEIPT, backend="azureml")
+    assert not re.search(r"^(train|parse) ", output, re.M)
+    first, second = cloud.emulator.state()["models"]
+    assert list(json.loads(second["kvTags"]["class_names"]).values()) == names
+    assert first["runId"] == second["runId"] and cloud.submitted() == 1
+    assert cloud.json(RECEIPT)["version"] == 2
+    entries.write_text(shipped)
+    assert "registered already" in cloud.succeed(RECEIPT, backend="azureml")
+    assert cloud.json(RECEIPT)["version"] == 1 and len(cloud.models()) == 2
 
 
 def test_cleanup_keeps_a_cluster_that_the_workflow_did_not_create(cloud):
@@ -237,11 +256,10 @@ def test_download_gets_the_files_from_azure_open_datasets(emulator, tmp_path):
         folder, labelled_images(20, 6, 5, [0, 1]), labelled_images(8, 6, 5, [0, 1])
     )
     emulator.mnist = folder
-    registry = {"small": {"files": files, "sources": [{"opendatasets": "MNIST"}]}}
-    (tmp_path / "datasets.yaml").write_text(yaml.safe_dump(registry))
+    entry = {"files": files, "sources": [{"opendatasets": "MNIST"}]}
     targets = [f"{name}.gz" for name in files if name.startswith("train")]
     script = TOP / "workflow/scripts/download.py"
-    command = [CLIENT, script, "--datasets", "datasets.yaml", "--dataset", "small", *targets]
+    command = [CLIENT, script, "--entry", json.dumps(entry), *targets]
     env = os.environ | emulator.environment(tmp_path / "home")
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -1,14 +1,17 @@
-"""The parts of the backend azureml that need no SDK: signing in, state, failures, deadlines."""
+"""The parts of the backend azureml that need no SDK: signing in, state, failures, tags."""
 
 import doctest
+import json
 import logging
-import time
+from dataclasses import replace
 
 import pytest
 
 from image_workflow.backends import settings
-from image_workflow.backends.azureml import deadline, failures, session, signin, state
+from image_workflow.backends.azureml import failures, session, signin, state
+from image_workflow.backends.azureml.v1.backend import class_names_tag
 from image_workflow.errors import UserError
+from image_workflow.lineage.results import DataSet, ImageClass
 
 WORKSPACE = {"subscription_id": "s", "resource_group": "g", "name": "w", "location": "here"}
 SECRETS = {
@@ -143,14 +146,6 @@ def test_a_user_error_passes_through_a_step_unchanged():
         raise UserError("as it is")
 
 
-def test_a_call_ends_at_its_deadline():
-    assert deadline.within(5, lambda x: x + 1, 1) == 2
-    with pytest.raises(ZeroDivisionError):
-        deadline.within(5, lambda: 1 / 0)
-    with pytest.raises(deadline.DeadlineError, match=r"no answer in 0.05 s"):
-        deadline.within(0.05, time.sleep, 1)
-
-
 def test_a_secret_is_removed_from_messages_and_tracebacks(tmp_path):
     log = logging.getLogger("redaction")
     log.propagate = False
@@ -169,3 +164,16 @@ def test_a_secret_is_removed_from_messages_and_tracebacks(tmp_path):
     text = (tmp_path / "log").read_text()
     assert "it was ***" in text and "ValueError: ***" in text
     assert SECRETS["AZURE_CLIENT_SECRET"] not in text
+
+
+# ---- Tags ----------------------------------------------------------------------------------
+
+
+def test_the_class_names_fit_in_a_tag(options):
+    data_set = DataSet.read(options.dataset_file)
+    assert class_names_tag(data_set) == '{"0": "zero", "3": "three", "200": "ünlaut 200"}'
+    many = [ImageClass(label, f"name {label}", 1, 1) for label in range(256)]
+    tag = class_names_tag(replace(data_set, classes=many))
+    assert 980 < len(tag) <= 1000
+    names = json.loads(tag)
+    assert names == {str(label): f"name {label}" for label in range(len(names))}

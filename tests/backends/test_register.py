@@ -85,12 +85,13 @@ def test_a_reader_can_recompute_the_checksums(tmp_path: Path, options: Namespace
 
 def test_arrays_of_another_data_set_are_refused(options: Namespace):
     labels = options.data_folder / "test-labels.npy"
+    expected = idx.payload_sha256(np.load(labels))
     np.save(labels, np.load(labels)[::-1])
     with pytest.raises(UserError) as refused:
         registered(options)
     assert str(refused.value) == (
-        f"{labels} is not of the configured data set: expected sha256 {options.data_sha256[3]} of "
-        f"its IDX payload, found {idx.payload_sha256(np.load(labels))}. Delete it and run again."
+        f"{labels} is not the array that dataset.json describes: expected sha256 {expected} of its "
+        f"IDX payload, found {idx.payload_sha256(np.load(labels))}. Run again to make it anew."
     )
 
 
@@ -101,7 +102,7 @@ def test_a_model_of_another_training_is_refused(options: Namespace):
         registered(options)
     assert str(refused.value) == (
         f"{options.model} is not the model that {options.training} describes: expected sha256 "
-        f"{trained}, found {sha256_of_file(options.model)}. Delete it and run again."
+        f"{trained}, found {sha256_of_file(options.model)}. Run again to train it anew."
     )
 
 
@@ -113,19 +114,19 @@ def test_a_model_of_other_settings_is_refused(options: Namespace):
     assert str(refused.value) == (
         f"{options.model} was not trained as the configuration says: expected "
         f"'{' '.join(expected)}', found '{' '.join(arguments)}' in {options.training}. "
-        f"Delete {options.model} and run again."
+        "Run again to train it anew."
     )
     assert not options.receipt.exists()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"backend": "local"}', "{"])
-@pytest.mark.parametrize("name", ["training", "metrics", "sweep"])
+@pytest.mark.parametrize("name", ["training", "metrics", "sweep", "dataset_file"])
 def test_a_damaged_result_is_named(options: Namespace, name: str, content: str):
     getattr(options, name).write_text(content)
     with pytest.raises(UserError) as refused:
         register.main(options)
     assert str(refused.value) == (
         f"{getattr(options, name)} is damaged, or another version of this workflow wrote it. "
-        "Delete it and run again."
+        "Run again to make it anew."
     )
     assert not options.receipt.exists()

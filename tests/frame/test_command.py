@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from checkout import TOP, Checkout
+from picture_checks import data_set_of
 
 SCRIPTS = TOP / "workflow/scripts"
 PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -178,8 +179,10 @@ def test_parse_reports_a_damaged_file_in_one_line(tmp_path: Path):
         " --images-out images.npy --labels-out labels.npy",
         tmp_path,
     )
-    expected = "parse.py: images.gz cannot be parsed: it is not an undamaged gzip file"
-    assert message.startswith(expected)
+    assert message == (
+        "parse.py: images.gz cannot be parsed: expected an IDX header (00 00 08 ..), "
+        "found the bytes 6e 6f 20 69. Run again to make it anew."
+    )
 
 
 def test_fit_reports_a_missing_array_in_one_line(tmp_path: Path):
@@ -190,18 +193,18 @@ def test_fit_reports_a_missing_array_in_one_line(tmp_path: Path):
 
 def test_download_ends_its_error_with_advice(tmp_path: Path):
     entry = {"files": {"labels": "0" * 64}, "sources": [{"folder": "nowhere"}]}
-    (tmp_path / "datasets.yaml").write_text(json.dumps({"mine": entry}))  # JSON is YAML
-    command = "download.py --datasets datasets.yaml --dataset mine raw/labels.gz"
-    message = error_line(command, tmp_path)
-    assert message.startswith("To go on without a network, put the data set's four files into a")
+    words = json.dumps(entry, separators=(",", ":"))
+    message = error_line(f"download.py --entry {words} raw/labels.gz", tmp_path)
+    assert message == "Please put the data set's four files into the folder nowhere."
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "preview.py --images broken.npy --labels labels.npy --output preview.png",
+        "preview.py --images broken.npy --labels labels.npy --dataset-file dataset.json"
+        " --output preview.png",
         "evaluate.py --model broken.npy --test-images broken.npy --test-labels labels.npy"
-        " --train-labels labels.npy --output metrics.json",
+        " --dataset-file dataset.json --output metrics.json",
     ],
 )
 def test_damaged_array_is_an_unexpected_error(tmp_path: Path, line: str):
@@ -209,9 +212,11 @@ def test_damaged_array_is_an_unexpected_error(tmp_path: Path, line: str):
     # where this one came from.
     (tmp_path / "broken.npy").write_text("broken")
     np.save(tmp_path / "labels.npy", np.zeros(3, np.uint8))
+    data_set_of(["zero", "one"], [3, 0], [3, 0]).write(tmp_path / "dataset.json")
+    before = set(tmp_path.iterdir())
     ended = run_program(f"{line} --log program.log", tmp_path)
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.endswith(" The traceback is in program.log.\n")
     assert "Traceback (most recent call last)" in (tmp_path / "program.log").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {"broken.npy", "labels.npy", "program.log"}
+    assert set(tmp_path.iterdir()) == before | {tmp_path / "program.log"}

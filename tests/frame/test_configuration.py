@@ -1,15 +1,19 @@
-"""Test the checks of the configuration. Each error must be one sentence: configuration.py."""
+"""Test the checks of the configuration. Each error must be one sentence: configuration.py.
+
+tests/data/test_entries.py tests the entries of the user's own images.
+"""
 
 from pathlib import Path
 
 import pytest
+import yaml
 
 from checkout import TOP
 from image_workflow.configuration import ConfigurationError, allowed, checked, load, table
+from image_workflow.data.entries import load_entries
 
 SCHEMAS = TOP / "workflow/schemas"
 CONFIG = load(SCHEMAS / "config.schema.yaml")
-DATASETS = load(SCHEMAS / "datasets.schema.yaml")
 DEFAULTS = {
     "dataset": "mnist",
     "backend": "auto",
@@ -17,8 +21,9 @@ DEFAULTS = {
     "validation_fraction": 0.16667,
     "solver": "newton",
     "seed": 42,
-    "model_name": "sklearn_mnist",
-    "experiment_name": "Tutorial-sklearn-mnist",
+    "preview_images": 30,
+    "model_name": "",
+    "experiment_name": "",
     "registry_uri": "sqlite:///registry/mlflow.db",
     "confirm": "no",
     "azureml": {
@@ -31,7 +36,7 @@ DEFAULTS = {
             "max_nodes": 4,
             "idle_seconds": 120,
         },
-        "dataset_name": "mnist_opendataset",
+        "dataset_name": "",
         "environment_name": "tutorial-env",
         "run_limit_seconds": 7200,
         "connect_seconds": 15,
@@ -43,19 +48,24 @@ DEFAULTS = {
 SHA256 = "0123456789abcdef" * 4
 
 
-def configuration_error(values, schema: dict) -> str:
+def one_sentence(error: ConfigurationError, where: str) -> str:
+    """Check that an error is one sentence, and return it without its place."""
+    sentence = str(error)
+    assert "\n" not in sentence
+    assert sentence.startswith(f"{where}: ")
+    assert sentence.endswith((".", ")"))
+    return sentence.removeprefix(f"{where}: ")
+
+
+def configuration_error(values, schema: dict = CONFIG) -> str:
     """Check wrong values, and return the sentence of the error."""
     with pytest.raises(ConfigurationError) as raised:
         checked(values, schema, "config")
-    sentence = str(raised.value)
-    assert "\n" not in sentence
-    assert sentence.startswith("config: ")
-    assert sentence.endswith((".", ")"))
-    return sentence.removeprefix("config: ")
+    return one_sentence(raised.value, "config")
 
 
 def data_set(**changes) -> dict:
-    """Return a valid registry with one data set, in which some keys are changed."""
+    """Return the valid entry of a data set, in which some keys are changed."""
     entry = {
         "files": dict.fromkeys(
             [
@@ -68,7 +78,20 @@ def data_set(**changes) -> dict:
         ),
         "sources": [{"folder": "data/mine"}],
     }
-    return {"mine": entry | changes}
+    return entry | changes
+
+
+def load_registry(folder: Path, registry: object) -> dict:
+    """Return the entries of a file of data sets."""
+    (folder / "datasets.yaml").write_text(yaml.safe_dump(registry), encoding="utf-8")
+    return load_entries([folder / "datasets.yaml"], SCHEMAS)
+
+
+def registry_error(folder: Path, registry: object) -> str:
+    """Load a wrong file of data sets, and return the sentence of the error."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_registry(folder, registry)
+    return one_sentence(raised.value, str(folder / "datasets.yaml"))
 
 
 # ---- Values --------------------------------------------------------------------------------
@@ -90,6 +113,11 @@ def test_missing_keys_get_their_defaults():
         ("validation_fraction", 0.5),
         ("seed", 0),
         ("seed", 2**32 - 1),
+        ("preview_images", 1),
+        ("preview_images", 100),
+        ("model_name", ""),
+        ("experiment_name", ""),
+        ("experiment_name", "e" * 36),
         ("model_name", "my.model-2_b"),
         ("model_name", "m" * 255),
         ("experiment_name", "abc"),
@@ -145,13 +173,23 @@ def test_allowed_value_is_accepted(key: str, value):
         ),
         ({"seed": -1}, "seed cannot be -1; it must be a whole number from 0"),
         ({"seed": 2**32}, "seed cannot be 4294967296; it must be a whole number"),
-        ({"seed": "42"}, "seed cannot be '42'; it must be a whole number"),
-        ({"model_name": "a/b"}, "model_name cannot be 'a/b'; it must be letters, digits,"),
-        ({"model_name": "name'"}, 'model_name cannot be "name\'"; it must be letters, digits,'),
-        ({"model_name": "name\n"}, r"model_name cannot be 'name\n'; it must be letters, digits,"),
-        ({"model_name": ""}, "model_name cannot be ''; it must be letters, digits,"),
-        ({"model_name": 7}, "model_name cannot be 7; it must be letters, digits,"),
-        ({"experiment_name": "ab"}, "experiment_name cannot be 'ab'; it must be 3 to 36 letters"),
+        ({"seed": "4.5"}, "seed cannot be '4.5'; it must be a whole number"),
+        ({"seed": "many"}, "seed cannot be 'many'; it must be a whole number"),
+        ({"seed": "-1"}, "seed cannot be -1; it must be a whole number"),
+        ({"preview_images": 0}, "preview_images cannot be 0; it must be a whole number from 1 to"),
+        ({"preview_images": 101}, "preview_images cannot be 101; it must be a whole number from"),
+        ({"preview_images": [30]}, "preview_images cannot be [30]; it must be a whole number"),
+        ({"model_name": "a/b"}, "model_name cannot be 'a/b'; it must be nothing, or letters,"),
+        ({"model_name": "name'"}, 'model_name cannot be "name\'"; it must be nothing, or letters,'),
+        ({"model_name": "name\n"}, r"model_name cannot be 'name\n'; it must be nothing, or lett"),
+        ({"model_name": "\n"}, r"model_name cannot be '\n'; it must be nothing, or letters,"),
+        ({"model_name": " "}, "model_name cannot be ' '; it must be nothing, or letters,"),
+        ({"model_name": "m" * 256}, "m'; it must be nothing, or letters, digits,"),
+        ({"model_name": 7}, "model_name cannot be 7; it must be nothing, or letters,"),
+        ({"model_name": None}, "model_name cannot be None; it must be nothing, or letters,"),
+        ({"experiment_name": "ab"}, "experiment_name cannot be 'ab'; it must be nothing, or 3 to"),
+        ({"experiment_name": "e" * 37}, "e'; it must be nothing, or 3 to 36 letters"),
+        ({"dataset": 7}, "dataset cannot be 7; it must be a name or a path."),
         ({"registry_uri": "mlflow.db"}, "registry_uri cannot be 'mlflow.db'; it must be an MLflow"),
         (
             {"registry_uri": "https://me:secret@example.org"},
@@ -161,7 +199,7 @@ def test_allowed_value_is_accepted(key: str, value):
     ],
 )
 def test_error_names_the_wrong_key_or_value(values: dict, message: str):
-    assert message in configuration_error(values, CONFIG)
+    assert message in configuration_error(values)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +208,57 @@ def test_error_names_the_wrong_key_or_value(values: dict, message: str):
         ("regularization", "1e-3", 0.001),
         ("regularization", ["0.1", "1e-3", "2"], [0.1, 0.001, 2]),
         ("validation_fraction", "2e-1", 0.2),
-        ("azureml", {"poll_seconds": "5e-1"}, {"poll_seconds": 0.5}),
+        ("seed", "42", 42),
     ],
 )
 def test_text_is_converted_to_the_number_that_it_spells(key: str, value, number):
     # YAML reads 1e-3 as text. Snakemake reads the items of a list on its command line as text.
     found = checked({key: value}, CONFIG, "config")[key]
-    assert found | number == found if isinstance(number, dict) else found == number
+    assert found == number
+    assert repr(found) == repr(number) or isinstance(found, list)
 
 
-def test_text_of_digits_stays_text_if_the_key_is_a_text():
-    assert checked({"model_name": "123"}, CONFIG, "config")["model_name"] == "123"
-    configuration_error({"seed": "42"}, CONFIG)
+def test_texts_in_sections_are_converted_and_the_other_keys_get_their_defaults():
+    # Snakemake reads all values of --config "azureml={compute: {max_nodes: 2}}" as text.
+    azureml = {"poll_seconds": "5e-1", "patience_seconds": "60"}
+    azureml["compute"] = {"name": "gpu", "max_nodes": "2"}
+    found = checked({"azureml": azureml}, CONFIG, "config")["azureml"]
+    compute = DEFAULTS["azureml"]["compute"] | {"name": "gpu", "max_nodes": 2}
+    changed = {"poll_seconds": 0.5, "patience_seconds": 60, "compute": compute}
+    assert found == DEFAULTS["azureml"] | changed
+    assert type(found["compute"]["max_nodes"]) is type(found["patience_seconds"]) is int
+
+
+@pytest.mark.parametrize(
+    ("azureml", "message"),
+    [
+        (
+            {"compute": {"max_nodes": "two"}},
+            "azureml.compute.max_nodes cannot be 'two'; it must be a whole number from 1 to 100.",
+        ),
+        (
+            {"compute": {"max_nodes": "0"}},
+            "azureml.compute.max_nodes cannot be 0; it must be a whole number from 1 to 100.",
+        ),
+        (
+            {"compute": {"nodes": "2"}},
+            "nodes is not a key in azureml.compute; did you mean min_nodes? allowed: name,",
+        ),
+        ({"compute": "gpu"}, "azureml.compute cannot be 'gpu'; it must be a mapping."),
+        ("cloud", "azureml cannot be 'cloud'; it must be a mapping."),
+    ],
+)
+def test_error_names_the_wrong_part_of_a_section(azureml, message: str):
+    assert message in configuration_error({"azureml": azureml})
+
+
+@pytest.mark.parametrize("digits", ["123", "1e5"])
+def test_text_of_digits_stays_text_if_the_key_is_a_text(digits: str):
+    for key in ("model_name", "experiment_name", "dataset"):
+        assert checked({key: digits}, CONFIG, "config")[key] == digits
+    azureml = {"compute": {"vm_size": digits}}
+    found = checked({"azureml": azureml}, CONFIG, "config")["azureml"]
+    assert found["compute"]["vm_size"] == digits
 
 
 def test_whole_number_with_a_decimal_point_is_refused_or_converted():
@@ -196,60 +273,94 @@ def test_whole_number_with_a_decimal_point_is_refused_or_converted():
 # ---- The registry of data sets -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("values", [None, [], ["mnist"], "mnist", 7])
-def test_registry_must_be_a_mapping(values):
-    configuration_error(values, DATASETS)
+@pytest.mark.parametrize("registry", [["mnist"], "mnist", 7])
+def test_registry_must_be_a_mapping(tmp_path: Path, registry):
+    assert registry_error(tmp_path, registry).startswith("expected names with entries, found")
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("changes", "message"),
     [
-        ({}, "must be"),
-        ({"mine": None}, "mine cannot be None; it must be a mapping."),
-        ({"my own": data_set()["mine"]}, "'my own' is not allowed as a name; use letters, digits"),
-        (data_set(source="x"), "source is not a key in mine; did you mean sources?"),
-        ({"mine": {"sources": [{"folder": "x"}]}}, "mine has no files; it needs files, sources."),
-        (data_set(files={}), "mine.files has no train-images-idx3-ubyte; it needs train-images"),
+        ({"source": "x"}, "source is not a key; did you mean sources?"),
+        ({"files": {}}, "files has no train-images-idx3-ubyte; it needs train-images"),
         (
-            data_set(files=data_set()["mine"]["files"] | {"t10k-labels-idx1-ubyte": "abc"}),
-            "mine.files.t10k-labels-idx1-ubyte cannot be 'abc'; it must be a sha256, 64 hex",
+            {"files": data_set()["files"] | {"t10k-labels-idx1-ubyte": "abc"}},
+            "files.t10k-labels-idx1-ubyte cannot be 'abc'; it must be a sha256, 64 hex",
         ),
         (
-            data_set(files=data_set()["mine"]["files"] | {"test-labels-idx1-ubyte": SHA256}),
-            "test-labels-idx1-ubyte is not a key in mine.files; did you mean t10k-labels-idx1",
+            {"files": data_set()["files"] | {"test-labels-idx1-ubyte": SHA256}},
+            "test-labels-idx1-ubyte is not a key in files; did you mean t10k-labels-idx1",
         ),
-        (data_set(sources=[]), "mine.sources cannot be []; it must be a list with at least one"),
-        (data_set(sources=[{}]), "mine.sources.0 cannot be {}; it must be one source, such as"),
+        ({"sources": []}, "sources cannot be []; it must be a list with at least one source."),
+        ({"sources": [{}]}, "sources.0 cannot be {}; it must be one source, such as"),
         (
-            data_set(sources=["folder: x"]),
-            "mine.sources.0 cannot be 'folder: x'; it must be one source, such as folder:",
-        ),
-        (
-            data_set(sources=[{"folder": "x", "npm": "y"}]),
-            "mine.sources.0 cannot be {'folder': 'x', 'npm': 'y'}; it must be one source, such as",
+            {"sources": ["folder: x"]},
+            "sources.0 cannot be 'folder: x'; it must be one source, such as folder:",
         ),
         (
-            data_set(sources=[{"folder": "x"}, {"http": "http://example.org"}]),
-            "http is not a key in mine.sources.1; did you mean https? allowed: ",
+            {"sources": [{"folder": "x", "npm": "y"}]},
+            "sources.0 cannot be {'folder': 'x', 'npm': 'y'}; it must be one source, such as",
         ),
         (
-            data_set(sources=[{"https": "example.org"}]),
-            "mine.sources.0.https cannot be 'example.org'; it must be a URL that begins with https",
+            {"sources": [{"folder": "x"}, {"http": "http://example.org"}]},
+            "http is not a key in sources.1; did you mean https? allowed: ",
         ),
         (
-            data_set(sources=[{"bundled": "digit"}]),
-            "mine.sources.0.bundled cannot be 'digit'; did you mean digits? allowed: digits.",
+            {"sources": [{"https": "example.org"}]},
+            "sources.0.https cannot be 'example.org'; it must be a URL that begins with https",
         ),
+        (
+            {"sources": [{"https": "https://me:secret@example.org"}]},
+            "it must be a URL that begins with https://, without user name or password.",
+        ),
+        (
+            {"sources": [{"bundled": "digit"}]},
+            "sources.0.bundled cannot be 'digit'; did you mean digits? allowed: digits.",
+        ),
+        ({"classes": ["one"]}, "classes cannot be ['one']; it must be a list of 2 to 256 differ"),
+        (
+            {"polarity": "dark_on_light"},
+            "polarity cannot be 'dark_on_light'; allowed: light_on_dark, as_is.",
+        ),
+        ({"images": "x"}, "images is not a key; "),
     ],
 )
-def test_error_names_the_wrong_part_of_a_data_set(values: dict, message: str):
-    assert message in configuration_error(values, DATASETS)
+def test_error_names_the_wrong_part_of_a_data_set(tmp_path: Path, changes: dict, message: str):
+    sentence = registry_error(tmp_path, {"mine": data_set(**changes)})
+    assert sentence.startswith("mine: ")
+    assert message in sentence
+    assert "secret" not in sentence
+
+
+def test_error_names_the_missing_sources(tmp_path: Path):
+    files = {"files": data_set()["files"]}
+    expected = "mine: it has no sources; it needs files, sources."
+    assert registry_error(tmp_path, {"mine": files}) == expected
+
+
+def test_valid_entry_of_the_registry_gets_its_defaults(tmp_path: Path):
+    expected = data_set() | {"polarity": "light_on_dark"}
+    assert load_registry(tmp_path, {"mine": data_set()}) == {"mine": expected}
+    complete = data_set(
+        description="Leaves", license="MIT", classes=["oak", 2, "fir"], polarity="as_is"
+    )
+    assert load_registry(tmp_path, {"mine": complete}) == {"mine": complete}
+
+
+def test_names_of_classes_stay_as_they_are_written(tmp_path: Path):
+    classes = ["01", "1", "1e3", 7]
+    entries = {"mine": data_set(classes=classes), "own": {"images": "x", "classes": classes}}
+    found = load_registry(tmp_path, entries)
+    assert [found[name]["classes"] for name in entries] == [classes, classes]
 
 
 def test_registry_of_the_workflow_is_valid():
-    registry = load(TOP / "config/datasets.yaml")
-    assert checked(registry, DATASETS, "config/datasets.yaml") == registry
-    assert checked(data_set(), DATASETS, "config/datasets.yaml") == data_set()
+    shipped = TOP / "config/datasets.yaml"
+    registry = load(shipped)
+    defaults = {"polarity": "light_on_dark"}
+    assert load_entries([shipped], SCHEMAS) == {
+        name: defaults | entry for name, entry in registry.items()
+    }
 
 
 def test_registry_has_the_checksums_of_the_original_mnist_files():

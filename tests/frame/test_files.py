@@ -1,5 +1,6 @@
 """Test that files are written completely or not at all: files.py."""
 
+import json
 import os
 from pathlib import Path
 
@@ -76,3 +77,32 @@ def test_json_keeps_the_order_of_its_keys(tmp_path: Path):
     write_json(tmp_path / "metrics.json", {"zero": 0, "accuracy": 0.5, "name": "Ångström"})
     text = (tmp_path / "metrics.json").read_text(encoding="utf-8")
     assert text == '{\n  "zero": 0,\n  "accuracy": 0.5,\n  "name": "Ångström"\n}\n'
+
+
+def test_a_matrix_has_one_line_for_each_row(tmp_path: Path):
+    write_json(
+        tmp_path / "metrics.json", {"classes": [7], "matrix": [[12, 0], [-1, 3]], "none": []}
+    )
+    assert (tmp_path / "metrics.json").read_text().splitlines() == [
+        "{",
+        '  "classes": [7],',
+        '  "matrix": [',
+        "    [12, 0],",
+        "    [-1, 3]",
+        "  ],",
+        '  "none": []',
+        "}",
+    ]
+
+
+def test_other_lists_have_one_line_for_each_item(tmp_path: Path):
+    content = {"rates": [0.5, 2], "names": ["a", "b"], "rows": [{"n": 1}]}
+    write_json(tmp_path / "sweep.json", content)
+    text = (tmp_path / "sweep.json").read_text()
+    assert text == json.dumps(content, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("name", ["[1, 2]", "[\n 1,\n 2\n]", "[ 7 ]", "\\[\n1\n]"])
+def test_brackets_in_a_text_stay_as_they_are(tmp_path: Path, name: str):
+    write_json(tmp_path / "dataset.json", {"name": name, name: [1, 2]})
+    assert json.loads((tmp_path / "dataset.json").read_text()) == {"name": name, name: [1, 2]}

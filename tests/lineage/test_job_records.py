@@ -125,7 +125,7 @@ def test_another_recipe_repeats_the_step(made: Path):
 def test_the_reasons_name_the_files(made: Path):
     other = STEPS[3]._replace(recipe="another")
     assert steps_to_repeat([*STEPS[:3], other, STEPS[4]]) == {
-        "fit.json": "model was made with other settings or code"
+        "fit.json": "model was made with other source files, settings or code"
     }
     make(STEPS[0], content="another")
     (made / "model").unlink()

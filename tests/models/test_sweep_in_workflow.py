@@ -20,7 +20,8 @@ from image_workflow.models.sweep import held_out
 
 RATES = [0.1, 0.5, 2, 10]
 # The jobs that run again after a change of the rates.
-RETRAINED = {"train": 1, "draw_sweep": 1, "evaluate": 1, "register": 1}
+OF_THE_MODEL = "train", "evaluate", "draw_confusion", "draw_mistakes", "draw_weights", "register"
+RETRAINED = dict.fromkeys([*OF_THE_MODEL, "draw_sweep"], 1)
 
 
 def read_sweep(checkout: Checkout) -> dict:
@@ -112,10 +113,10 @@ def test_single_rate_draws_no_sweep(checkout: Checkout, rate):
     assert planned == {
         "download": 2,
         "parse": 2,
+        "describe": 1,
         "preview": 1,
-        "train": 1,
-        "evaluate": 1,
-        "register": 1,
+        "draw_class_balance": 1,
+        **dict.fromkeys(OF_THE_MODEL, 1),
     }
 
 
@@ -175,4 +176,8 @@ def test_receipt_and_mlflow_run_contain_the_sweep(digits_run: Checkout):
     run = client.get_run(receipt["run_id"])
     assert float(run.data.params["regularization"]) == rate
     logged = {artifact.path for artifact in client.list_artifacts(receipt["run_id"])}
-    assert logged == {"model.pkl", "metrics.json", "preview.png", "sweep.json", "sweep.png"}
+    assert logged == {
+        *("model.pkl", "dataset.json", "metrics.json", "sweep.json"),
+        *("preview.png", "class_balance.png", "confusion.png", "mistakes.png", "weights.png"),
+        "sweep.png",
+    }

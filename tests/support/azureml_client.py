@@ -143,11 +143,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 @pytest.fixture(scope="session")
 def parsed(tmp_path_factory) -> Checkout:
-    """Return a checkout with the parsed digits and their preview, and without a model."""
+    """Return a checkout with the digits' data and its pictures, and without a model."""
     checkout = Checkout.fresh(tmp_path_factory.mktemp("parsed") / "checkout")
     arrays = [f"results/arrays/{part}-{kind}.npy" for part in ("train", "test") for kind in KINDS]
+    described = [f"results/{name}" for name in ("dataset.json", "preview.png", "class_balance.png")]
     subprocess.run(
-        [CLIENT, "-m", "snakemake", *arrays, "results/preview.png", "--config", "dataset=digits"],
+        [CLIENT, "-m", "snakemake", *arrays, *described, "--config", "dataset=digits"],
         cwd=checkout.path,
         check=True,
         capture_output=True,

@@ -1,11 +1,15 @@
 """A checkout with a history of calls and changes, compared with checkouts that have none."""
 
+import copy
+import io
 import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import yaml
+from PIL import Image
 
 from checkout import Checkout
 from samples import labelled_images, write_data_set
@@ -20,25 +24,78 @@ KINDS = "images", "labels"
 TRAIN = [f"raw/train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
 TRAIN += [f"arrays/train-{kind}.npy" for kind in KINDS]
 TEST = [name.replace("raw/train", "raw/t10k").replace("/train", "/test") for name in TRAIN]
+# A downloaded data set has no conversion.json.
+DATA = [*TRAIN, *TEST, "raw/conversion.json", "dataset.json"]
 MODEL = [*TRAIN, *TEST, "model.pkl", "training.json", "sweep.json"]
+METRICS = [*DATA, *MODEL, "metrics.json"]
+PICTURES = ["preview", "class_balance", "confusion", "mistakes", "weights", "sweep"]
 NEEDED = {
     "arrays/test-images.npy": TEST,
-    "preview.png": [*TRAIN, "preview.png"],
+    "dataset.json": DATA,
+    "preview.png": [*DATA, "preview.png"],
     "model.pkl": MODEL,
-    "metrics.json": [*MODEL, "metrics.json"],
+    "metrics.json": METRICS,
+    "confusion.png": [*METRICS, "confusion.png"],
+    "weights.png": [*DATA, *MODEL, "weights.png"],
     "sweep.png": [*MODEL, "sweep.png"],
-    "registered.json": [*MODEL, "preview.png", "metrics.json", "sweep.png", "registered.json"],
+    "registered.json": [*METRICS, *(f"{name}.png" for name in PICTURES), "registered.json"],
 }
 NEEDED["all"] = NEEDED["registered.json"]
-RULES = "download_train download_t10k parse_train parse_test preview train draw_sweep evaluate"
-RECORDS = [f"records/{rule}.json" for rule in [*RULES.split(), "register"]]
-FILES = [*NEEDED["all"], *RECORDS]
+RULES = ["download_train", "download_t10k", "convert", "parse_train", "parse_test", "describe"]
+RULES += ["train", "evaluate", "preview", *(f"draw_{name}" for name in PICTURES[1:]), "register"]
+RECORDS = [f"records/{rule}.json" for rule in RULES]
+FILES = [*dict.fromkeys(NEEDED["all"]), *RECORDS]
+
+# ---- The user's own images ------------------------------------------------------------------
+
+#: Versions of the user's own images: as at first, and with one picture more, edited, or less.
+VERSIONS = "first", "added", "edited", "removed"
+
+
+def pictures(version: str) -> dict[str, bytes]:
+    """Return the content of each picture, by its name. All have as many bytes."""
+    images, labels = labelled_images(38, 6, 5, classes=[0, 1, 2], seed=2)
+    *files, more, other = (bitmap(image) for image in images)
+    names = ["birch", "oak", "willow tree"]
+    found = {f"{names[labels[at]]}/{at}.bmp": file for at, file in enumerate(files)}
+    if version == "added":
+        found["oak/new.bmp"] = more
+    elif version == "edited":
+        found["oak/1.bmp"] = other
+    elif version == "removed":
+        del found["oak/1.bmp"]
+    return found
+
+
+def bitmap(image: np.ndarray) -> bytes:
+    """Return the content of a BMP file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "BMP")
+    return file.getvalue()
+
+
+def write_pictures(folder: Path, version: str) -> None:
+    """Change only the files of a folder that differ from a version of the user's own images."""
+    wanted = pictures(version)
+    for path in folder.glob("*/*"):
+        if str(path.relative_to(folder)) not in wanted:
+            path.unlink()
+    for name, content in wanted.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+
 
 # ---- Fresh checkouts -----------------------------------------------------------------------
 
 
 def new_checkout(folder: Path) -> Checkout:
-    """Return a fresh checkout with two more data sets. The folder of one is misspelt."""
+    """Return a fresh checkout with more data sets.
+
+    ``named`` has the files of ``small``, but names for its classes. The folder of ``misspelt`` is
+    misspelt. ``mine`` is a folder of the user's own pictures.
+    """
     checkout = Checkout.fresh(folder)
     entries = {}
     for name, seed in (("small", 0), ("misspelt", 1)):
@@ -47,6 +104,12 @@ def new_checkout(folder: Path) -> Checkout:
         files = write_data_set(data, (images[:60], labels[:60]), (images[60:], labels[60:]))
         source = "data/mispelt" if name == "misspelt" else f"data/{name}"
         entries[name] = {"files": files, "sources": [{"folder": source}]}
+    names = {"classes": ["pond", "lake", "sea"], "polarity": "as_is"}
+    # A copy, because YAML writes what two entries share as an anchor and a reference.
+    entries["named"] = copy.deepcopy(entries["small"]) | names
+    write_pictures(checkout.path / "data/mine", "first")
+    own = {"mine": {"images": "data/mine"}}
+    (checkout.path / "config/my_datasets.yaml").write_text(yaml.safe_dump(own))
     with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
         yaml.safe_dump(entries, registry)
     return checkout
@@ -59,11 +122,12 @@ class FreshRuns:
         self.folder = folder
         self.checkouts: dict[str, Checkout] = {}
 
-    def finished(self, configuration: dict) -> Checkout:
-        """Return the checkout of a configuration, with all results."""
-        key = json.dumps(configuration)
+    def finished(self, configuration: dict, version: str = "first") -> Checkout:
+        """Return the checkout of a configuration and a version of the pictures, finished."""
+        key = json.dumps([configuration, version if configuration["dataset"] == "mine" else None])
         if key not in self.checkouts:
             checkout = new_checkout(self.folder / str(len(self.checkouts)))
+            write_pictures(checkout.path / "data/mine", version)
             checkout.finish(**configuration)
             self.checkouts[key] = checkout
         return self.checkouts[key]
@@ -97,6 +161,7 @@ class History:
     def __init__(self, folder: Path, fresh_runs: FreshRuns):
         self.checkout, self.fresh_runs = new_checkout(folder), fresh_runs
         self.results, self.kept = self.checkout.path / "results", self.checkout.path / "kept"
+        self.version = "first"
         self.happened: list[str] = []
 
     def call(self, configuration: dict, target: str, fault: str | None = None) -> bool:
@@ -118,13 +183,13 @@ class History:
             assert "Nothing to be done" in again.stdout + again.stderr, said + again.stderr
         else:
             History.failures += 1
-            hidden = not (self.checkout.path / "data/small").exists()
+            hidden = not (self.checkout.path / "data").exists()
             assert fault or hidden or configuration["dataset"] == "misspelt", said
         return ended.returncode == 0
 
     def check(self, configuration: dict, target: str, said: str) -> None:
         """Check that all results of a target are those of a fresh checkout."""
-        fresh = self.fresh_runs.finished(configuration)
+        fresh = self.fresh_runs.finished(configuration, self.version)
         names = set(NEEDED[target])
         if "model.pkl" in names and configuration["regularization"] != SEVERAL:
             names.add("sweep.png")  # It must not be there.
@@ -152,11 +217,18 @@ class History:
         self.happened.append("delete .snakemake")
         shutil.rmtree(self.checkout.path / ".snakemake", ignore_errors=True)
 
-    def hide_or_show_the_source(self) -> None:
-        """Rename the source of the small data set, or rename it back."""
-        self.happened.append("hide or show the source")
-        shown, hidden = (self.checkout.path / "data" / name for name in ("small", "hidden"))
+    def hide_or_show_the_sources(self) -> None:
+        """Rename the folder of all sources, or rename it back."""
+        self.happened.append("hide or show the sources")
+        shown, hidden = (self.checkout.path / name for name in ("data", "hidden"))
         shown.rename(hidden) if shown.exists() else hidden.rename(shown)
+
+    def change_pictures(self, version: str) -> None:
+        """Add, edit, remove or restore one of the user's own pictures."""
+        self.happened.append(f"pictures: {version}")
+        self.version = version
+        shown, hidden = (self.checkout.path / name for name in ("data", "hidden"))
+        write_pictures((shown if shown.exists() else hidden) / "mine", version)
 
     def keep(self) -> None:
         """Copy all results to another folder."""

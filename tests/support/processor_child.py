@@ -22,24 +22,36 @@ sys.path.append(str(TOP / "workflow/scripts"))
 from image_workflow.newton import NewtonOneVsRest
 
 SCRIPTS = TOP / "workflow/scripts"
+# What describe.py takes from a data set's entry.
+TEXTS = {"name": "data", "description": None, "license": None}
+ENTRY = TEXTS | {"classes": [], "polarity": "light_on_dark"}
 
 
 def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:
     """Run the workflow's programs on the arrays in a folder; return the files' checksums."""
-    arrays = {
-        f"--{part}-{kind}": data / f"{part}-{kind}.npy"
+    train, test = (
+        {"--images": data / f"{part}-images.npy", "--labels": data / f"{part}-labels.npy"}
         for part in ("train", "test")
-        for kind in ("images", "labels")
-    }
-    images, labels = arrays.pop("--train-images"), arrays["--train-labels"]
+    )
     with tempfile.TemporaryDirectory() as temporary:
         results = Path(temporary)
-        model, sweep = results / "model.pkl", results / "sweep.json"
+        model, metrics = results / "model.pkl", results / "metrics.json"
+        described = {"--dataset-file": results / "dataset.json"}
+        of_model = {"--model": model, **described}
+        measured = {f"--test{option[1:]}": path for option, path in test.items()}
+        description = {"--data-folder": data, "--entry": json.dumps(ENTRY)}
+        run_program("describe.py", description, results / "dataset.json")
         run_program("fit.py", {"--data-folder": data, "--threads": threads}, model, rates)
-        run_program("evaluate.py", {"--model": model, **arrays}, results / "metrics.json")
-        run_program("draw_sweep.py", {"--sweep": sweep}, results / "sweep.png")
-        pictures = {"--images": images, "--labels": labels}
-        run_program("preview.py", pictures, results / "preview.png")
+        run_program("evaluate.py", {**of_model, **measured}, metrics)
+        for picture, options in {
+            "preview": {**train, **described},
+            "draw_class_balance": described,
+            "draw_confusion": {"--metrics": metrics},
+            "draw_mistakes": {**of_model, **test},
+            "draw_weights": of_model,
+            "draw_sweep": {"--sweep": results / "sweep.json"},
+        }.items():
+            run_program(f"{picture}.py", options, results / f"{picture.removeprefix('draw_')}.png")
         return {path.name: sha256(path.read_bytes()) for path in sorted(results.iterdir())}
 
 

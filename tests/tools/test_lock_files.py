@@ -10,6 +10,7 @@ from packaging.version import Version
 
 from checkout import TOP
 from image_workflow.lineage.pins import pinned_packages
+from lock import locked_versions
 
 LOCKS = ["local.txt", "dev.txt"]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -81,6 +82,29 @@ def test_a_rules_environment_has_the_locked_versions(path: Path):
 
 def test_there_are_environments():
     assert ENVIRONMENTS
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_of_several_versions_that_for_python_3_11_is_pinned(tmp_path: Path, older_first: bool):
+    numpy = [
+        "numpy==2.3.2 ; python_full_version < '3.12' \\\n    --hash=sha256:0a",
+        "numpy==2.4.0 ; python_full_version >= '3.12' \\\n    --hash=sha256:0b",
+    ]
+    lines = [
+        *(numpy if older_first else reversed(numpy)),
+        "uvloop==0.21.0 ; python_version > '3.11'",
+    ]
+    (tmp_path / "a.txt").write_text(
+        "\n".join([*lines, "    # via numpy", "tqdm==4.70.1 \\", "    --x"])
+    )
+    assert locked_versions(tmp_path / "a.txt") == {"numpy": "2.3.2", "tqdm": "4.70.1"}
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, "azureml-job.txt"])
+def test_make_lock_reads_the_versions_of_python_3_11(lock: str):
+    found = locked_versions(TOP / "requirements" / lock)
+    expected = dict(pins(lock))
+    assert {name: found[name] for name in expected} == expected
 
 
 # ---- Agreement between this machine and the cloud -------------------------------------------

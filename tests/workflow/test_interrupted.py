@@ -17,7 +17,7 @@ import yaml
 from checkout import ENVIRONMENT, Checkout
 from samples import labelled_images, write_data_set
 
-TARGETS = ["results/metrics.json", "results/preview.png"]
+TARGETS = ["results/metrics.json", "results/preview.png", "results/confusion.png"]
 # The temporary file that a rule writes before it renames the file to its output.
 PARTIAL_FILES = {
     "download": "results/raw/.train-images-idx3-ubyte.gz.*.part",

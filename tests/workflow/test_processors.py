@@ -145,7 +145,11 @@ def test_every_processor_makes_the_same_files_and_coefficients(folder):
     found = results(folder, Path(sys.executable), ENVIRONMENTS)
     first, *_ = found.values()
     names = {file.split(": ")[1] for file in first["files"]}
-    assert names == {"model.pkl", "sweep.json", "metrics.json", "preview.png", "sweep.png"}
+    pictures = "preview class_balance confusion mistakes weights sweep"
+    assert names == {
+        *("dataset.json", "model.pkl", "sweep.json", "metrics.json"),
+        *(f"{picture}.png" for picture in pictures.split()),
+    }
     assert len(first["problems"]) == PROBLEMS
     # Each child ran its own kernels, and without rounding their results differ.
     assert len({tuple(result["kernels"]) for result in found.values()}) == len(kernels.names())

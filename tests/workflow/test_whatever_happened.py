@@ -1,8 +1,9 @@
 """A call that succeeds leaves what a fresh clone would have made, whatever happened before.
 
 The tests make random sequences of calls with different configurations and targets, of failures in
-each program, and of deleted or altered files, with the real Snakemake on small data. After each
-call with exit code 0, all results of its target are compared with those of a fresh checkout.
+each program, and of deleted or altered files and pictures, with the real Snakemake on small data.
+After each call with exit code 0, all results of its target are compared with those of a fresh
+checkout. One of the data sets is a folder of the user's own pictures.
 
 ``make test`` runs the same sequences each time, and ``make test-quick`` runs fewer of them. ``make
 test-long`` runs random sequences for an hour, or for the number of minutes in the variable MINUTES.
@@ -21,7 +22,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from history import FILES, NEEDED, SEVERAL, SINGLE, FreshRuns, History
+from history import FILES, NEEDED, SEVERAL, SINGLE, VERSIONS, FreshRuns, History
 
 MINUTES = float(os.environ.get("MINUTES", 0))
 # The number of random sequences for each state machine.
@@ -32,6 +33,8 @@ CONFIGURATIONS = [
     {"dataset": "misspelt", "regularization": SINGLE},
     {"dataset": "small", "regularization": 2},
     {"dataset": "small", "regularization": SEVERAL, "seed": 7},
+    {"dataset": "named", "regularization": SINGLE},
+    {"dataset": "mine", "regularization": SINGLE},
 ]
 if MINUTES:
     CONFIGURATIONS += [
@@ -39,6 +42,8 @@ if MINUTES:
         {"dataset": "small", "regularization": SINGLE, "seed": 7},
         {"dataset": "small", "regularization": SINGLE, "solver": "liblinear"},
         {"dataset": "small", "regularization": SINGLE, "model_name": "other"},
+        {"dataset": "small", "regularization": SINGLE, "preview_images": 5},
+        {"dataset": "mine", "regularization": SEVERAL},
         {"dataset": "digits", "regularization": SINGLE},
         {"dataset": "digits", "regularization": SEVERAL},
         {"dataset": "digits", "regularization": 2, "solver": "liblinear", "seed": 7},
@@ -51,10 +56,14 @@ WORKING = [each for each in CONFIGURATIONS if each["dataset"] != "misspelt"]
 # The number of files that each program writes, including its record.
 WRITTEN = {
     "download": 3,
+    "convert": 6,
     "parse": 3,
+    "describe": 2,
     "preview": 2,
     "train": 4,
     "draw_sweep": 2,
+    "draw_confusion": 2,
+    "draw_weights": 2,
     "evaluate": 2,
     "register": 2,
 }
@@ -145,9 +154,13 @@ class WhateverHappens(CallsAndFailures):
         for name in names:
             self.history.change(name, how)
 
-    @rule(what=st.sampled_from(["keep", "restore", "delete_metadata", "hide_or_show_the_source"]))
+    @rule(what=st.sampled_from(["keep", "restore", "delete_metadata", "hide_or_show_the_sources"]))
     def change_more(self, what):
         getattr(self.history, what)()
+
+    @rule(version=st.sampled_from(VERSIONS))
+    def change_pictures(self, version):
+        self.history.change_pictures(version)
 
     @rule(configuration=st.sampled_from(WORKING))
     def mark_up_to_date(self, configuration):
@@ -235,6 +248,39 @@ def test_restored_earlier_results_are_made_again(history: History):
     assert history.call(other, "metrics.json")
     history.restore()
     assert history.call(other, "metrics.json")
+
+
+def test_going_to_ones_own_images_and_back_leaves_nothing(history: History):
+    mine = CONFIGURATIONS[0] | {"dataset": "mine"}
+    assert history.call(mine, "all")
+    assert history.call(CONFIGURATIONS[0], "all")
+    assert history.call(mine, "dataset.json")
+
+
+def test_a_failed_conversion_is_repeated(history: History):
+    mine = CONFIGURATIONS[0] | {"dataset": "mine"}
+    assert not history.call(mine, "metrics.json", "convert,4,exit")  # without conversion.json
+    assert history.call(CONFIGURATIONS[0], "model.pkl")
+    assert history.call(mine, "metrics.json")
+
+
+def test_a_picture_that_changes_before_a_failure_trains_again(history: History):
+    mine = CONFIGURATIONS[0] | {"dataset": "mine"}
+    assert history.call(mine, "metrics.json")
+    for version in ("edited", "first"):
+        history.change_pictures(version)
+        assert not history.call(mine, "metrics.json", "train,0,exit")
+    assert history.call(mine, "metrics.json")
+    history.change_pictures("edited")
+    assert history.call(mine, "metrics.json")
+
+
+def test_other_names_of_the_classes_are_in_every_result(history: History):
+    named = CONFIGURATIONS[0] | {"dataset": "named"}
+    assert not history.call(named, "metrics.json", "describe,0,exit")
+    assert history.call(named, "preview.png")
+    assert history.call(named, "all")
+    assert history.call(CONFIGURATIONS[0], "confusion.png")
 
 
 def test_a_missing_test_set_does_not_hide_a_reason_to_train(history: History):

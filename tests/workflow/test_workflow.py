@@ -24,7 +24,12 @@ JOBS = [
     "download_t10k",
     "parse_train",
     "parse_test",
+    "describe",
     "preview",
+    "draw_class_balance",
+    "draw_confusion",
+    "draw_mistakes",
+    "draw_weights",
     "draw_sweep",
     "train",
     "evaluate",
@@ -39,7 +44,12 @@ RESULTS = [
     "arrays/train-labels.npy",
     "arrays/test-images.npy",
     "arrays/test-labels.npy",
+    "dataset.json",
     "preview.png",
+    "class_balance.png",
+    "confusion.png",
+    "mistakes.png",
+    "weights.png",
     "candidates/0.1.json",
     "candidates/0.5.json",
     "candidates/2.json",
@@ -116,7 +126,7 @@ def test_the_accuracy_is_that_of_scikit_learns_own_solver(digits_run: Checkout):
 def test_the_receipt_has_the_checksums_of_model_and_data(digits_run: Checkout):
     receipt = digits_run.receipt()
     schema("receipt").validate(receipt)
-    assert (receipt["name"], receipt["version"]) == ("sklearn_mnist", 1)
+    assert (receipt["name"], receipt["version"]) == ("sklearn_digits", 1)
     model = (digits_run.path / "results/model.pkl").read_bytes()
     assert receipt["sha256"]["model"] == hashlib.sha256(model).hexdigest()
     payloads = (
@@ -138,12 +148,11 @@ def test_a_second_run_has_nothing_to_do(finished: Checkout):
 # ---- Parts of a run ------------------------------------------------------------------------
 
 
-def test_the_preview_alone_needs_only_the_training_set(checkout: Checkout):
+def test_the_preview_alone_needs_only_the_data_set(checkout: Checkout):
     planned = checkout.planned("results/preview.png", dataset="digits")
-    assert planned == {"download": 1, "parse": 1, "preview": 1}
+    assert planned == {"download": 2, "parse": 2, "describe": 1, "preview": 1}
     checkout.finish("results/preview.png", dataset="digits")
-    raw = sorted(path.name for path in (checkout.path / "results/raw").iterdir())
-    assert raw == ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
+    assert not (checkout.path / "results/model.pkl").exists()
 
 
 def test_a_dry_run_needs_neither_network_nor_data(checkout: Checkout):
@@ -159,10 +168,10 @@ def test_a_dry_run_needs_neither_network_nor_data(checkout: Checkout):
 
 
 def test_a_dry_run_lists_the_jobs_of_a_target(checkout: Checkout):
-    model = {"train": 1, "evaluate": 1, "register": 1}
-    every = {"download": 2, "parse": 2, "preview": 1, "draw_sweep": 1} | model
-    assert checkout.planned() == every
-    assert checkout.planned("results/preview.png") == {"download": 1, "parse": 1, "preview": 1}
+    data = {"download": 2, "parse": 2, "describe": 1}
+    rest = (job for job in JOBS if not job.startswith(("download", "parse")))
+    assert checkout.planned() == data | dict.fromkeys(rest, 1)
+    assert checkout.planned("results/preview.png") == data | {"preview": 1}
     assert not (checkout.path / "results").exists()
 
 

@@ -1,5 +1,8 @@
 """Check that a wrong configuration stops Snakemake with one sentence, before a job runs."""
 
+import json
+import shlex
+
 import pytest
 import yaml
 
@@ -43,8 +46,8 @@ def refusal(checkout: Checkout, **config) -> str:
             "regularisation",
             1,
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
-            "backend, regularization, validation_fraction, solver, seed, model_name, "
-            "experiment_name, registry_uri, confirm, azureml.",
+            "backend, regularization, validation_fraction, solver, seed, preview_images, "
+            "model_name, experiment_name, registry_uri, confirm, azureml.",
         ),
         (
             "regularization",
@@ -89,13 +92,31 @@ def refusal(checkout: Checkout, **config) -> str:
         (
             "dataset",
             "digit",
-            "config: dataset cannot be 'digit'; did you mean digits? allowed: mnist, digits.",
+            "config: dataset cannot be 'digit', which is neither a data set nor an existing path; "
+            "did you mean digits? allowed: mnist, digits.",
+        ),
+        (
+            "preview_images",
+            101,
+            "config: preview_images cannot be 101; it must be a whole number from 1 to 100.",
         ),
         (
             "model_name",
             "my model",
             "config: model_name cannot be 'my model'; "
-            "it must be letters, digits, `_`, `.` and `-`, at most 255.",
+            "it must be nothing, or letters, digits, `_`, `.` and `-`, at most 255.",
+        ),
+        (
+            "azureml",
+            "{compute: {max_nodes: none}}",
+            "config: azureml.compute.max_nodes cannot be 'none'; it must be a whole number from 1 "
+            "to 100.",
+        ),
+        (
+            "azureml",
+            "{compute: {nodes: 2}}",
+            "config: nodes is not a key in azureml.compute; did you mean min_nodes? allowed: name, "
+            "vm_size, min_nodes, max_nodes, idle_seconds.",
         ),
     ],
 )
@@ -103,6 +124,16 @@ def test_a_wrong_key_or_value_is_refused_with_a_sentence(
     fresh: Checkout, key: str, value, sentence: str
 ):
     assert refusal(fresh, **{key: value}).startswith(sentence)
+
+
+def test_a_section_on_the_command_line_changes_only_the_named_keys(fresh: Checkout):
+    section = "{compute: {name: my-cluster, max_nodes: 2}}"
+    printed = fresh.finish("-n", "-p", "results/model.pkl", dataset="digits", azureml=section)
+    (words,) = (shlex.split(line) for line in printed.stdout.splitlines() if "/train.py" in line)
+    azureml = json.loads(words[words.index("--azureml") + 1])
+    file = yaml.safe_load((fresh.path / "config/config.yaml").read_text())["azureml"]
+    compute = file["compute"] | {"name": "my-cluster", "max_nodes": 2}
+    assert azureml == file | {"compute": compute, "dataset_name": "digits"}
 
 
 def test_a_registry_uri_with_a_password_is_refused_and_not_printed(fresh: Checkout):
@@ -117,33 +148,47 @@ def test_a_registry_uri_with_a_password_is_refused_and_not_printed(fresh: Checko
     [
         (
             {"files": FILES | {"t10k-labels-idx1-ubyte": "abc"}, "sources": FOLDER},
-            "mine.files.t10k-labels-idx1-ubyte cannot be 'abc'; it must be a sha256, 64 hexa",
+            "files.t10k-labels-idx1-ubyte cannot be 'abc'; it must be a sha256, 64 hexa",
         ),
-        ({"files": FILES, "sources": []}, "mine.sources cannot be []; it must be a list with at"),
-        ({"files": FILES}, "mine has no sources; it needs files, sources."),
+        ({"files": FILES, "sources": []}, "sources cannot be []; it must be a list with at least"),
+        ({"files": FILES}, "it has no sources; it needs files, sources."),
         (
             {"files": FILES, "sources": [{"htps": "https://example.org"}]},
-            "htps is not a key in mine.sources.0; did you mean https? allowed: ",
+            "htps is not a key in sources.0; did you mean https? allowed: ",
         ),
         (
             {"files": FILES, "sources": FOLDER, "licence": "MIT"},
-            "licence is not a key in mine; did you mean license? allowed: description, license,",
+            "licence is not a key; did you mean license? allowed: description, license,",
         ),
+        ({"images": "photos", "sise": 32}, "sise is not a key; did you mean size? allowed: images"),
     ],
 )
+@pytest.mark.parametrize("file", ["config/datasets.yaml", "config/my_datasets.yaml"])
 def test_a_wrong_data_set_is_refused_with_the_place_of_the_error(
-    checkout: Checkout, entry: dict, sentence: str
+    checkout: Checkout, file: str, entry: dict, sentence: str
 ):
-    registry = checkout.path / "config/datasets.yaml"
-    registry.write_text(registry.read_text() + yaml.safe_dump({"mine": entry}))
-    assert refusal(checkout).startswith(f"config/datasets.yaml: {sentence}")
+    with open(checkout.path / file, "a", encoding="utf-8") as registry:
+        yaml.safe_dump({"mine": entry}, registry)
+    assert refusal(checkout).startswith(f"{file}: mine: {sentence}")
+
+
+def test_an_entry_of_ones_own_cannot_have_the_name_of_a_shipped_one(checkout: Checkout):
+    (checkout.path / "config/my_datasets.yaml").write_text("digits:\n  images: photos\n")
+    expected = "config/my_datasets.yaml: digits is in config/datasets.yaml already; rename it."
+    assert refusal(checkout) == expected
+
+
+def test_a_name_among_ones_own_entries_is_suggested(checkout: Checkout):
+    (checkout.path / "config/my_datasets.yaml").write_text("leaves:\n  images: photos\n")
+    sentence = refusal(checkout, dataset="leafs")
+    assert sentence.endswith("did you mean leaves? allowed: mnist, digits, leaves.")
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("mnist:\n  files: [a,\n", "config/datasets.yaml, line 3 is not valid YAML: "),
-        ("", "config/datasets.yaml: "),
+        ("# nothing\n", "config/datasets.yaml: "),
         ("- mnist\n", "config/datasets.yaml: "),
     ],
 )

@@ -8,10 +8,15 @@ MODEL_NAME = config["model_name"] or f"sklearn_{DATASET_NAME}"
 # Azure ML allows 36 characters.
 EXPERIMENT_NAME = config["experiment_name"] or f"Tutorial-sklearn-{DATASET_NAME}"[:36]
 
+AZUREML = config["azureml"] | {
+    "dataset_name": config["azureml"]["dataset_name"]
+    or {"mnist": "mnist_opendataset"}.get(DATASET_NAME, DATASET_NAME)
+}
+
 # A UserDict: Snakemake compares params of builtin types only, and these are no reason to run again.
 BACKEND = UserDict(
     requested=config["backend"],
-    azureml=json.dumps(config["azureml"]),
+    azureml=json.dumps(AZUREML),
     experiment_name=EXPERIMENT_NAME,
     registry_uri=config["registry_uri"],
     model_name=MODEL_NAME,

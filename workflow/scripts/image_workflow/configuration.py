@@ -107,7 +107,7 @@ def with_numbers(value, schema: dict):
         return {key: with_numbers(item, properties.get(key, {})) for key, item in value.items()}
     if isinstance(value, list):
         return [with_numbers(item, schema.get("items", {})) for item in value]
-    if isinstance(value, str):
+    if isinstance(value, str) and "string" not in schema.get("type", ""):
         for kind, number in (("integer", int), ("number", float)):
             if kind in schema.get("type", ""):
                 with suppress(ValueError):

@@ -15,11 +15,12 @@ from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import Training, Version
+from image_workflow.lineage.results import DataSet, Training, Version
 
 log = logging.getLogger(__name__)
 
 METRICS = "regularization rate", "accuracy"
+TAG_LENGTH = 1000  # the most characters that Azure ML allows in a tag
 AGAIN = "Run the same command again: it continues from here, and trains nothing twice."
 
 
@@ -182,8 +183,10 @@ class AzureML:
                 )
 
     def register(self, registration: Registration) -> Version:
-        """Register the run's model, unless a version of it is already registered."""
+        """Register the run's model, unless a version with the same content exists."""
         training, name, info = registration.training, registration.name, self.workspace_info
+        class_names = class_names_tag(registration.data_set)
+        content = name, training.model_sha256, class_names
         if info != training.workspace:
             raise UserError(
                 f"the model was trained in workspace {training.workspace['name']}, and config.json "
@@ -193,19 +196,20 @@ class AzureML:
         summary = {key: str(value) for key, value in registration.metrics.summary().items()}
         tags = summary | registration.parameters
         tags |= {
+            "class_names": class_names,
             "fingerprint": training.fingerprint,
             "git_commit": str(registration.git["commit"]),
         }
         properties = {f"{key}_sha256": value for key, value in registration.sha256.items()}
         with failures.step("register the model", AGAIN):
-            versions = within(120, self._versions, name, training.model_sha256)
+            versions = within(120, self._versions, *content)
             if versions:
                 log.info("this model is registered already")
             else:
                 run = self._run(training.run_id)
                 details = {"model_path": runs.MODEL, "tags": tags, "properties": properties}
                 registered = within(300, run.register_model, name, **details)
-                versions = within(120, self._versions, name, training.model_sha256) or [registered]
+                versions = within(120, self._versions, *content) or [registered]
                 # After a lost answer the SDK repeats the request, and registers a second version.
                 for double in versions[1:]:
                     within(120, double.delete)
@@ -221,12 +225,16 @@ class AzureML:
             run_id=training.run_id,
         )
 
-    def _versions(self, name: str, sha256: str) -> list:
-        """Return the registered versions with this model's content, the oldest first."""
+    def _versions(self, name: str, sha256: str, class_names: str) -> list:
+        """Return the versions with this model and these class names, the oldest first."""
         from azureml.core import Model
 
         found = Model.list(self.workspace, name=name, properties=[["model_sha256", sha256]])
-        return sorted(found, key=lambda model: int(model.version))
+        # Earlier versions of this workflow registered no class names.
+        same = [
+            model for model in found if model.tags.get("class_names", class_names) == class_names
+        ]
+        return sorted(same, key=lambda model: int(model.version))
 
     def _run(self, run_id: str):
         with failures.step(f"find run {run_id}", AGAIN):
@@ -247,6 +255,19 @@ class AzureML:
             workspace=self.workspace_info,
             portal_url=run.get_portal_url(),
         )
+
+
+def class_names_tag(data_set: DataSet) -> str:
+    """Return the name of each class by its label, as JSON. The last ones are left out if too long.
+
+    Parameters
+    ----------
+    data_set : DataSet
+    """
+    names = {str(label): name for label, name in data_set.class_names().items()}
+    while len(text := json.dumps(names, ensure_ascii=False)) > TAG_LENGTH:
+        names.popitem()
+    return text
 
 
 def download_results(run, model: Path, properties: dict[str, str]) -> str:
