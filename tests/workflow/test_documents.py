@@ -1,13 +1,9 @@
 """The documents describe the workflow as it is, and their commands work."""
 
-import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +12,7 @@ import pytest
 from PIL import Image
 
 import documents
-from checkout import ENVIRONMENT, TOP, Checkout
+from checkout import TOP, Checkout
 from image_workflow.configuration import checked, load, table
 from image_workflow.data.entries import load_entries
 from image_workflow.data.sources import SOURCES
