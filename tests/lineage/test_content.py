@@ -98,3 +98,11 @@ def test_a_missing_folder_is_an_error_and_a_broken_link_is_not(folder: Path):
     digest(folder)
     with pytest.raises(FileNotFoundError, match="elsewhere"):
         digest(folder.with_name("elsewhere"))
+
+
+def test_an_edit_that_keeps_size_and_modification_time_is_noticed(folder: Path):
+    before, one = digest(folder), folder / "a/1"
+    found = one.stat()
+    one.write_text("a/!")
+    os.utime(one, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert digest(folder) != before

@@ -60,6 +60,8 @@ def _call(
         file = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY)
         os.dup2(file, stream)
         os.close(file)
+    # Import the modules of the checkout, not those that pytest tests.
+    sys.path[:] = [path for path in sys.path if not path.endswith("workflow/scripts")]
     sys.stdin = os.fdopen(0, closefd=False)
     sys.argv = ["snakemake", *arguments]
     from snakemake.cli import main

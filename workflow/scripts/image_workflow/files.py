@@ -55,7 +55,7 @@ def write_json(path: Path, content: dict) -> None:
     A list of whole numbers takes one line, so that a matrix has one line for each row.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    text = re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text)
+    text = re.sub(r"\[\n\s+(-?\d+(?:,\n\s+-?\d+)*)\n\s*\]", _on_one_line, text)
     with replacing(path) as (part,):
         part.write_text(text + "\n", encoding="utf-8")
 

@@ -18,7 +18,7 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
     Parameters
     ----------
     files : list of pathlib.Path
-        YAML files, of which the last may be missing.
+        YAML files. All but the first may be missing or empty.
     schemas : pathlib.Path
         The folder with the JSON Schemas of both kinds of entries.
 
@@ -33,7 +33,7 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
     }
     entries = {}
     for file in files:
-        for name, entry in _entries_of(file).items():
+        for name, entry in _entries_of(file, optional=file != files[0]).items():
             where = f"{file}: {name}"
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
                 raise ConfigurationError(
@@ -50,11 +50,13 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
     return entries
 
 
-def _entries_of(file: Path) -> dict:
-    content = load(file) if file.exists() else {}
-    if not isinstance(content or {}, dict):
+def _entries_of(file: Path, optional: bool) -> dict:
+    content = load(file) if file.exists() or not optional else None
+    if content is None and optional:
+        return {}
+    if not isinstance(content, dict):
         raise ConfigurationError(f"{file}: expected names with entries, found {content!r}.")
-    return content or {}
+    return content
 
 
 def chosen_entry(dataset: str, entries: dict[str, dict], schemas: Path) -> tuple[str, dict]:

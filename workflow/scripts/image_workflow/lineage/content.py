@@ -42,7 +42,7 @@ def content_digest(paths: dict[str, Path], index: Path) -> str:
         for name, file, state in _files(path):
             key = f"{role}/{name}"
             entry = known.get(key)
-            if entry and entry[:2] == state:
+            if entry and entry[:3] == state:
                 found[key] = entry
             else:
                 found[key] = [*state, None]
@@ -50,10 +50,10 @@ def content_digest(paths: dict[str, Path], index: Path) -> str:
     if len(unknown) >= MANY:
         log.info("Reading %d new or changed files of the data set.", len(unknown))
     for key, file in unknown:
-        found[key][2] = _sha256(file)
+        found[key][3] = _sha256(file)
     if found != known:
         _write_index(index, found)
-    return sha256_of_json(sorted((key, entry[2]) for key, entry in found.items()))
+    return sha256_of_json(sorted((key, entry[3]) for key, entry in found.items()))
 
 
 def _files(path: Path) -> Iterator[tuple[str, str, list[int]]]:
@@ -71,9 +71,10 @@ def _files(path: Path) -> Iterator[tuple[str, str, list[int]]]:
 def _state(entry: os.DirEntry | Path) -> list[int]:
     try:
         found = entry.stat()
-        return [found.st_size, found.st_mtime_ns]
+        # Programs can set the time of the modification, but not that of the change.
+        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
     except OSError:  # a broken link
-        return [-1, -1]
+        return [-1, -1, -1]
 
 
 def _sha256(file: str) -> str:
