@@ -151,6 +151,8 @@ def wait_for_experiment(server: subprocess.Popen, port: int, receipt: dict) -> d
                     f"{receipt['name']} version {receipt['version']}. To register the model again, "
                     "delete the receipt and call `make run`."
                 )
+            if status != 200:
+                raise ValueError(f"the server answered {status}")
             experiment_id = answer["run"]["info"]["experiment_id"]
             return get(port, f"experiments/get?experiment_id={experiment_id}")[1]["experiment"]
         time.sleep(0.1)

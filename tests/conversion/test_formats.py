@@ -69,6 +69,37 @@ def test_a_table_without_a_header_has_the_label_first(tmp_path: Path):
     assert_split(converted(write_csv(tmp_path / "a.csv", IMAGES, LABELS, header=False))[0])
 
 
+def test_a_header_of_numbers_is_a_header(tmp_path: Path):
+    """As pandas writes a table without names of its columns."""
+    table = pd.DataFrame(IMAGES.reshape(60, -1))
+    table.insert(0, "label", LABELS)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert_split(converted(tmp_path / "a.csv")[0])
+
+
+def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path):
+    path = write_csv(tmp_path / "a.csv", IMAGES, LABELS)
+    pd.read_csv(path).to_csv(path)  # with the index as the first column
+    assert_split(converted(path)[0])
+
+
+def test_whole_numbers_written_as_decimals_are_pixels(tmp_path: Path):
+    assert_split(converted(write_csv(tmp_path / "a.csv", IMAGES * 1.0, LABELS))[0])
+
+
+def test_names_of_classes_may_be_none_and_na(tmp_path: Path):
+    names = np.array(["None", "NA", "null"])[np.searchsorted(CLASSES, LABELS)]
+    _, conversion = converted(write_csv(tmp_path / "a.csv", IMAGES, names))
+    assert conversion.class_names == {"0": "NA", "1": "None", "2": "null"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"label,a\n1,\xe4\n"])
+def test_a_folder_with_a_damaged_table_names_it(tmp_path: Path, content: bytes):
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.csv"):
+        converted(tmp_path)
+
+
 def test_two_tables_are_the_two_sets(tmp_path: Path):
     train = write_csv(tmp_path / "fashion-mnist_train.csv", IMAGES, LABELS)
     test = write_csv(tmp_path / "fashion-mnist_test.csv", TEST_IMAGES, TEST_LABELS)
@@ -94,14 +125,17 @@ def test_words_in_a_table_become_class_names(tmp_path: Path):
 
 
 def test_colours_in_a_table_become_grey(tmp_path: Path):
-    arrays, conversion = converted(write_csv(tmp_path / "a.csv", COLOURS, LABELS))
+    path = write_csv(tmp_path / "a.csv", COLOURS, LABELS)
+    with pytest.raises(UserError, match="Set `size"):
+        converted(path)
+    arrays, conversion = converted(path, size=6)
     assert_split(arrays)
     assert (conversion.from_colour, conversion.polarity) == (60, "as_is")
 
 
 def test_images_in_a_table_may_be_oblong(tmp_path: Path):
     path = write_csv(tmp_path / "a.csv", IMAGES[:, :4], LABELS)
-    with pytest.raises(UserError, match=r"expected square images in .*, found rows of 24 pixels"):
+    with pytest.raises(UserError, match=r"expected square images in .*, found rows of 24 values"):
         converted(path)
     arrays, _ = converted(path, size=[4, 6])
     assert arrays["train-images"].shape[1:] == (4, 6)
@@ -113,6 +147,9 @@ def test_images_in_a_table_may_be_oblong(tmp_path: Path):
         ("label,a,b,c,d\n0,1,2,3,4\n1,1,,3,4\n", "found an empty one in image 2"),
         ("label,a,b,c,d\n0,1,2,3,4\n1,1,256,3,4\n", "expected pixels from 0 to 255"),
         ("label,a,b,c,d\n0,1,2,3,4\n1,1,0.5,3,4\n", "element type float64"),
+        ("label;a;b;c;d\n0;1;2;3;4\n", "separated by commas"),
+        ("label,a,b,c,d,Usage\n0,1,2,3,4,x\n", "found texts in Usage"),
+        ("label,a,b,c,d\n", "expected a row for each image in .*, found none"),
         ("label,a,b,c,d\n0,1,2,3,4\n-1,1,2,3,4\n1,1,2,3,4\n", "expected labels from 0 to 255"),
         ("label,a,b,c,d\n0,1,2,3,4\n0,1,2,3,4\n", "expected images of at least two classes"),
         ("label,a,b,c,d\n0,1,2\n0,1,2,3,4,5,6\n", "cannot be read as a CSV file of images"),
@@ -210,6 +247,21 @@ def test_arrays_of_something_else_are_refused(tmp_path: Path, images, labels, re
         converted(tmp_path / "a.npz")
 
 
+def test_a_folder_with_one_npz(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    assert_split(converted(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    "keys", [{"test_images": "a.npz"}, {"labels": "a.npz"}, {"test_labels": "a.npz"}]
+)
+def test_keys_that_have_no_meaning_are_refused(tmp_path: Path, keys: dict):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    entry = {key: str(tmp_path / name) for key, name in keys.items()}
+    with pytest.raises(UserError, match=f"Leave out `{next(iter(keys))}`"):
+        converted(tmp_path / "a.npz", **entry)
+
+
 def test_unknown_names_in_an_npz_are_listed(tmp_path: Path):
     np.savez(tmp_path / "a.npz", pictures=IMAGES, kinds=LABELS)
     with pytest.raises(UserError, match=r"found kinds, pictures. Save the arrays"):
@@ -221,6 +273,22 @@ def test_a_damaged_npz_is_named(tmp_path: Path):
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:500])
     with pytest.raises(UserError, match=r"a\.npz cannot be read as a NumPy file"):
         converted(tmp_path / "a.npz")
+
+
+def test_a_damaged_compressed_npz_is_named(tmp_path: Path):
+    np.savez_compressed(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[200:260] = bytes(60)
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.npz cannot be read as a NumPy file"):
+        converted(tmp_path / "a.npz")
+
+
+def test_an_npz_that_is_called_npy_is_named(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(UserError, match=r"expected one array in .*a\.npy"):
+        converted(tmp_path / "a.npy", labels=str(tmp_path / "a.npy"))
 
 
 # ---- IDX -----------------------------------------------------------------------------------
@@ -291,6 +359,14 @@ def test_emnists_letters_are_turned_upright(tmp_path: Path):
 def test_ink_on_paper_is_inverted(tmp_path: Path):
     np.savez(tmp_path / "a.npz", images=255 - IMAGES, labels=LABELS)
     assert_split(converted(tmp_path / "a.npz", polarity="dark_on_light")[0])
+
+
+def test_the_size_of_transposed_images_is_that_of_upright_ones(tmp_path: Path):
+    images = IMAGES[:, :4]
+    path = write_csv(tmp_path / "a.csv", images.swapaxes(1, 2), LABELS)
+    arrays, _ = converted(path, size=[4, 6], transposed=True)
+    together = np.concatenate([arrays["train-images"], arrays["test-images"]])
+    assert {image.tobytes() for image in together} == {image.tobytes() for image in images}
 
 
 def test_arrays_are_scaled_if_a_size_is_given(tmp_path: Path):

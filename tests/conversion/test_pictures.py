@@ -1,5 +1,6 @@
 """Read folders of pictures as people have them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,35 @@ def test_a_validation_set_beside_a_test_set_belongs_to_the_training_set(tmp_path
     assert source.test.names == ["test/a/3.png"]
 
 
-def test_a_class_may_be_called_test(tmp_path: Path):
-    save(tmp_path / "test/1.png")
+@pytest.mark.parametrize("name", ["test", "train"])
+def test_a_class_may_be_called_test_or_train(tmp_path: Path, name: str):
+    save(tmp_path / name / "1.png")
     save(tmp_path / "other/2.png")
-    assert read(tmp_path).train.labels.tolist() == ["other", "test"]
+    assert read(tmp_path).train.labels.tolist() == ["other", name]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path):
+    save(tmp_path / "elsewhere/1.png")
+    (tmp_path / "photos/a").mkdir(parents=True)
+    (tmp_path / "photos/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos/a/again").symlink_to(tmp_path / "photos")
+    save(tmp_path / "photos/a/2.png")
+    assert read(tmp_path / "photos").train.names == ["a/2.png", "b/1.png"]
+
+
+def test_a_folder_without_pictures_is_mentioned(tmp_path: Path, caplog):
+    caplog.set_level("INFO", "image_workflow")
+    save(tmp_path / "a/1.png")
+    (tmp_path / "c").mkdir()
+    read(tmp_path)
+    assert f"{tmp_path / 'c'} has no pictures" in caplog.messages
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path):
+    save(tmp_path / "a/1.png")
+    os.rename(tmp_path / "a/1.png", os.fsencode(tmp_path / "a") + b"/\xe4.png")
+    with pytest.raises(UserError, match="its name is not UTF-8; rename it"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "JPG", "jpeg", "Gif", "BMP", "tif", "TIFF", "webp"])
@@ -111,7 +137,7 @@ def test_all_odd_files_are_named_in_one_message(odd: Path):
     assert "found 6 other file(s)" in message
     assert [line.split(":")[0].strip() for line in message.splitlines()[1:-1]] == ODD
     assert "a/gone.png: No such file or directory" in message
-    assert "b/notes.txt: its name is not that of a picture that can be read" in message
+    assert "b/notes.txt: its name does not end in .bmp, .gif" in message
     assert "loose.png: it is not in the folder of a class" in message
     assert "skip_unreadable: true" in message
 

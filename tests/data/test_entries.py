@@ -38,6 +38,8 @@ def test_an_entry_needs_nothing_but_a_path(tmp_path: Path):
         ("mnist: {images: x}", "mnist is in config/datasets.yaml already; rename it"),
         ("leaves: {path: x}", "leaves needs `images`, the path of your images, or `files`"),
         ("leaves:", "leaves needs `images`"),
+        ("leaves: 5", "leaves needs `images`"),
+        ("2024: {images: x}", "2024 is not allowed as a name; .* put numbers in quotes"),
         ("leaves: {images: x, sise: 3}", "leaves: sise is not a key; did you mean size"),
         ("leaves: {images: x, size: 0}", "leaves: size cannot be 0; it must be a whole number"),
         ("leaves: {images: x, size: [3]}", r"leaves: size cannot be \[3\]; it must be a whole"),
@@ -70,6 +72,18 @@ def test_a_path_is_a_data_set(tmp_path: Path, path: str, name: str):
     found, entry = chosen_entry(str(tmp_path / path), {}, SCHEMAS)
     assert (entry["images"], entry["fit"]) == (str(tmp_path / path), "pad")
     assert found == (name if "." not in path else "train-csv-gz")
+
+
+def test_a_folder_with_the_name_of_an_entry_gets_another_name(tmp_path: Path):
+    (tmp_path / "digits").mkdir()
+    known = load_entries([SHIPPED], SCHEMAS)
+    assert chosen_entry(str(tmp_path / "digits"), known, SCHEMAS)[0] == "digits-images"
+
+
+@pytest.mark.parametrize("path", ["~nobody-at-all/x", "x" * 300])
+def test_a_path_that_cannot_exist_is_refused(path: str):
+    with pytest.raises(ConfigurationError, match="neither a data set nor an existing path"):
+        chosen_entry(path, {}, SCHEMAS)
 
 
 def test_a_path_may_have_variables_and_begin_at_home(tmp_path: Path, monkeypatch):

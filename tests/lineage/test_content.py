@@ -106,3 +106,29 @@ def test_an_edit_that_keeps_size_and_modification_time_is_noticed(folder: Path):
     one.write_text("a/!")
     os.utime(one, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert digest(folder) != before
+
+
+def test_other_files_of_the_same_names_sizes_and_times_are_noticed(tmp_path: Path):
+    for name, text in (("one", "a"), ("two", "b")):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1, 1))
+    index = tmp_path / "index.json"
+    one, two = (content_digest({"images": tmp_path / name}, index) for name in ("one", "two"))
+    assert one != two
+
+
+def test_a_named_pipe_does_not_block(folder: Path):
+    os.mkfifo(folder / "a/pipe")
+    assert digest(folder) == digest(folder)
+
+
+def test_a_file_that_could_not_be_read_is_read_again(folder: Path):
+    (folder / "a/link").symlink_to(folder / "a/later")
+    before = digest(folder)
+    (folder / "a/later").write_text("later")
+    assert digest(folder) != before
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_error(folder: Path):
+    (folder.parent / "file").write_text("not a folder")
+    assert content_digest({"images": folder}, folder.parent / "file/index.json") == digest(folder)

@@ -11,8 +11,12 @@ try:
     )
 except FileNotFoundError as error:
     raise WorkflowError(
-        f"the data set {DATASET_NAME} needs {error.filename}, which does not exist. Correct the path "
-        "in config/my_datasets.yaml, or connect the disk."
+        f"the data set {DATASET_NAME} needs {error.filename}, which does not exist. Correct the path, "
+        "or connect the disk."
+    )
+except OSError as error:
+    raise WorkflowError(
+        f"the data set {DATASET_NAME} needs {error.filename}, which cannot be read: {error.strerror}."
     )
 
 CONVERSION_SETTINGS = {

@@ -29,7 +29,7 @@ DESCRIPTION = {
     "description": DATASET.get("description"),
     "license": DATASET.get("license"),
     "classes": [str(name) for name in DATASET.get("classes", [])],
-    # A conversion decides it otherwise.
+    # For own images, conversion.json has the polarity.
     "polarity": DATASET.get("polarity", "as_is"),
 }
 DESCRIBE_CODE = code_of("describe.py", "data.yaml")

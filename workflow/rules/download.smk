@@ -22,7 +22,7 @@ CONVERSION, CONVERSION_ORPHANS = [], ["results/raw/conversion.json"]
 
 rule download:
     input:
-        # ancient: a new source of the same content is no reason to download again.
+        # ancient, because a new source of the same content is no reason to download again.
         datasets=ancient(request_repeats),
     output:
         images="results/raw/{part}-images-idx3-ubyte.gz",

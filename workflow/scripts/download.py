@@ -168,8 +168,11 @@ def main(options: argparse.Namespace) -> None:
                 continue
             source = fetch(name, sha256, sources, part)
             if source.keys().isdisjoint(LOCAL_SOURCES):
-                keep(options.cache, sha256, part)
-                downloaded = True
+                try:
+                    keep(options.cache, sha256, part)
+                    downloaded = True
+                except OSError as error:
+                    log.info("%s is not kept in %s: %s", name, options.cache, error.strerror)
             # Try the source of this file first for the next one; do not wait again for a dead one.
             sources = [source, *(other for other in sources if other != source)]
     if downloaded:

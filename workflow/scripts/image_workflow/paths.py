@@ -10,7 +10,7 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 def expanded(path: str) -> Path:
     """Return a path with ``~`` and environment variables replaced."""
-    return Path(os.path.expandvars(path)).expanduser()
+    return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -19,12 +19,22 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def scan(folder: Path | str) -> Iterator[os.DirEntry]:
-    """Yield the same files in the order of the file system, as entries that know their size."""
+    """Yield the files of a folder and its subfolders, except hidden and system files, as entries.
+
+    They come in the order of the file system.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
                 continue
             if entry.is_dir():
-                yield from scan(entry.path)
+                if not (entry.is_symlink() and _leads_up(entry.path)):
+                    yield from scan(entry.path)
             else:
                 yield entry
+
+
+def _leads_up(link: str) -> bool:
+    """Tell whether a link to a folder leads to a folder that contains it, so without an end."""
+    target = os.path.realpath(link)
+    return os.path.commonpath([target, os.path.realpath(os.path.dirname(link))]) == target

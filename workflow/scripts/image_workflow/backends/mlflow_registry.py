@@ -21,6 +21,7 @@ from image_workflow.data.arrays import find_array
 from image_workflow.errors import UserError
 from image_workflow.files import flush
 from image_workflow.imports import fast_imports
+from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.pins import pinned_packages
 from image_workflow.lineage.results import Version
 from image_workflow.models.estimator import features
@@ -221,9 +222,7 @@ def content_tags(registration: Registration) -> dict[str, str]:
     git = registration.git
     tags = {f"{key}_sha256": value for key, value in registration.sha256.items()}
     tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
-    names = class_names_tag(registration)
-    # MLflow would cut off the end of a longer value.
-    return tags | ({"class_names": names} if len(names) <= MAX_TAG_VAL_LENGTH else {})
+    return tags | {"class_names": class_names_tag(registration)}
 
 
 def score_tags(registration: Registration) -> dict[str, str]:
@@ -241,8 +240,10 @@ def class_names(registration: Registration) -> dict[str, str]:
 
 
 def class_names_tag(registration: Registration) -> str:
-    """Return the names of the classes as JSON."""
-    return json.dumps(class_names(registration), ensure_ascii=False)
+    """Return the names of the classes as JSON, or their checksum if they are too long for a tag."""
+    names = class_names(registration)
+    text = json.dumps(names, ensure_ascii=False)
+    return text if len(text) <= MAX_TAG_VAL_LENGTH else f"sha256 {sha256_of_json(names)}"
 
 
 def datasets(registration: Registration) -> tuple[NumpyDataset, NumpyDataset]:

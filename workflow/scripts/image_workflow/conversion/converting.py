@@ -40,12 +40,15 @@ def convert(entry: dict, threads: int) -> tuple[dict[str, np.ndarray], Conversio
     """
     if isinstance(entry.get("size"), int):
         entry = entry | {"size": [entry["size"]] * 2}
-    source, where = read(entry, threads), entry["images"]
+    # The shape of the images in the user's files.
+    size = entry.get("size")
+    stored = size[::-1] if size and entry["transposed"] else size
+    source, where = read(entry | {"size": stored}, threads), entry["images"]
     parts = [source.train, *([source.test] if source.test else [])]
     labels = [checked_labels(part.labels, len(part.images), where) for part in parts]
     class_names = named_classes(*labels, names=entry.get("classes"), where=where)
     labels = [numbered_labels(each, class_names) for each in labels]
-    grey = [grey_bytes(part.images, entry.get("size"), where) for part in parts]
+    grey = [grey_bytes(part.images, stored, where) for part in parts]
     from_colour = source.from_colour + sum(count for _, count in grey)
     ink = not (source.photographs or from_colour)
     polarity = entry.get("polarity") or ("light_on_dark" if ink else "as_is")
@@ -109,7 +112,7 @@ def _report(images: list[np.ndarray], conversion: Conversion) -> None:
         log.info("%d files were left out", len(conversion.skipped))
     pairs = conversion.equal_images
     if pairs:
-        log.info("%d test images are in the training set as well:", len(pairs))
+        log.info("%d test image(s) are in the training set as well:", len(pairs))
         for train, test in pairs[:LISTED]:
             log.info("  %s = %s", train, test)
         if len(pairs) > LISTED:

@@ -1,6 +1,5 @@
 """Find out what is at the path of a data set, and read it."""
 
-import gzip
 import logging
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from image_workflow.paths import expanded, visible_files
 log = logging.getLogger(__name__)
 
 TABLES = ".csv", ".csv.gz"
+#: The keys that have no meaning for a format whose files have labels in them.
+WITH_LABELS = {"CSV": ["labels", "test_labels"], "npz": ["labels", "test_images", "test_labels"]}
 
 
 def read(entry: dict, threads: int) -> Source:
@@ -38,6 +39,8 @@ def read(entry: dict, threads: int) -> Source:
     for key, path in paths.items():
         if not path.exists():
             raise UserError(f"`{key}` of the data set is {path}, which does not exist.")
+        if key != "images" and path.is_dir():
+            raise UserError(f"`{key}` of the data set is {path}, a folder. Name a file.")
     images = paths["images"]
     if not images.is_dir():
         return _read_files(paths)
@@ -69,12 +72,15 @@ def _found_in(folder: Path) -> dict[str, Path]:
             found[role] = path
         else:
             log.info("left out %s: it is no labelled training or test set", path)
+    archives = [path for path in files if path.suffix.lower() == ".npz"]
+    if not found and len(archives) == 1:
+        return {"images": archives[0]}
     if "images" not in found:
         names = [str(path.relative_to(folder)) for path in files]
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise UserError(
-            f"expected a subfolder of pictures for each class, IDX files, or train.csv in "
-            f"{folder}, found {listed or 'no files'}. Other files are named in an entry of "
+            f"expected a subfolder of pictures for each class, IDX files, train.csv or one .npz "
+            f"file in {folder}, found {listed or 'no files'}. Other files are named in an entry of "
             "config/my_datasets.yaml, see docs/your-own-images.md."
         )
     return found
@@ -82,6 +88,15 @@ def _found_in(folder: Path) -> dict[str, Path]:
 
 def _read_files(paths: dict[str, Path]) -> Source:
     kind = _kind(paths["images"])
+    if kind in WITH_LABELS:
+        unused = [key for key in WITH_LABELS[kind] if key in paths]
+        if unused:
+            raise UserError(
+                f"{paths['images']} is a file of the format {kind}, which has the labels in it. "
+                f"Leave out {' and '.join(f'`{key}`' for key in unused)} of the data set."
+            )
+    if "test_labels" in paths and "test_images" not in paths:
+        raise UserError("the data set has `test_labels` without `test_images`. Name both, or none.")
     if kind == "npz":
         return read_npz(paths["images"])
     test = None
@@ -107,7 +122,7 @@ def _kind(path: Path) -> str:
     for suffixes, kind in {TABLES: "CSV", ".npz": "npz", ".npy": "npy"}.items():
         if name.endswith(suffixes):
             return kind
-    with (gzip.open if name.endswith(".gz") else open)(path, "rb") as file:
+    with idx.opened(path) as file:
         if file.read(2) == b"\0\0":
             return "IDX"
     raise UserError(

@@ -79,7 +79,11 @@ def named_classes(
             f"{', '.join(map(str, unknown))}. A model can only learn classes that it is shown."
         )
     if len(found) < 2:
-        raise UserError(f"expected images of at least two classes in {where}, found {found}.")
+        only = ", ".join(map(str, found)) or "none"
+        raise UserError(
+            f"expected images of at least two classes in {where}, found {only}. A folder of "
+            "pictures needs a subfolder for each class."
+        )
     if len(found) > MOST:
         raise UserError(f"expected at most {MOST} classes in {where}, found {len(found)}.")
     given = [unicodedata.normalize("NFC", str(name)) for name in names or found]

@@ -1,6 +1,7 @@
 """Read images from NumPy's files: .npz as Keras and MedMNIST have it, and pairs of .npy."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,10 @@ def read_npz(path: Path) -> Source:
                 test=_part(file, test, path) if test else None,
                 photographs=pair == TRAIN[2],
             )
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (
+        *(ValueError, EOFError, OSError, NotImplementedError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise _unreadable(path, error) from error
 
 
@@ -58,9 +62,12 @@ def read_npy(path: Path) -> np.ndarray:
         If the file is damaged, or has Python objects.
     """
     try:
-        return np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode="r")
     except (ValueError, EOFError) as error:
         raise _unreadable(path, error) from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"expected one array in {path}, found an .npz file. Rename it to .npz.")
+    return array
 
 
 def _pair(names: set[str], pairs: list[tuple[str, str]]) -> tuple[str, str] | None:
@@ -75,6 +82,6 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     if "allow_pickle" in str(error):
         return UserError(
             f"{path} contains Python objects, which are not loaded because they can run code. Save "
-            "the images and labels as arrays of numbers."
+            "images as arrays of numbers, and labels as numbers or with `labels.astype(str)`."
         )
     return UserError(f"{path} cannot be read as a NumPy file: {error}.")

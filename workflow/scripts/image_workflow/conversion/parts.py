@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from image_workflow.errors import UserError
+
 
 @dataclass(frozen=True)
 class Part:
@@ -53,6 +55,8 @@ class Source:
 
 def numbered(images: np.ndarray, labels: np.ndarray, where: str) -> Part:
     """Return a part whose images are named by their numbers, beginning with 1."""
+    if images.ndim == 0 or labels.ndim == 0:
+        raise UserError(f"expected arrays of images and labels in {where}, found a single value.")
     return Part(
         images, labels, [f"{where}, image {number}" for number in range(1, len(images) + 1)]
     )

@@ -58,8 +58,10 @@ class Picture:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Tell whether any file below a folder has the name of a picture."""
-    return any(path.suffix.lower() in SUFFIXES for path in visible_files(folder))
+    """Tell whether any file in a subfolder has the name of a picture."""
+    return any(
+        path.suffix.lower() in SUFFIXES and path.parent != folder for path in visible_files(folder)
+    )
 
 
 def read_pictures(
@@ -71,7 +73,7 @@ def read_pictures(
     ----------
     folder : pathlib.Path
     size : (rows, columns) or None
-        None stands for the median size of the training pictures, at most 64 pixels on a side.
+        None stands for the median size of the pictures, at most 64 pixels on a side.
     fit : {"pad", "crop", "stretch"}
         See :func:`image_workflow.conversion.pixels.fitted`.
     polarity : {"as_is", "light_on_dark", "dark_on_light"}
@@ -88,12 +90,12 @@ def read_pictures(
     """
     pictures, odd = _find(folder)
     with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # A large photograph is no attack. Pillow refuses what is twice as large.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Such as: a large photograph may be an attack. Pillow refuses 179 million pixels and more.
+        warnings.filterwarnings("ignore", module="PIL")
         sizes = _all(pool, _size, pictures, odd)
         readable = [picture for picture in pictures if picture.name in sizes]
         if size is None and readable:
-            size = _default_size(picture_size for picture_size in sizes.values())
+            size = _default_size(sizes.values())
         background = 0 if polarity == "light_on_dark" else 255
         border = 255 if polarity == "dark_on_light" else 0
         read = _all(
@@ -132,21 +134,39 @@ def _find(folder: Path) -> tuple[list[Picture], dict[str, str]]:
     part_of = {
         path.name: part for path in folders for part in PARTS if path.name.lower() in PARTS[part]
     }
-    has_parts = "train" in part_of.values()
+    # A class may be called train. Then its folder has pictures, and no folders.
+    has_parts = any(
+        part == "train" and any(path.is_dir() for path in (folder / name).iterdir())
+        for name, part in part_of.items()
+    )
     pictures, odd = [], {}
     for path in visible_files(folder):
         name = path.relative_to(folder)
         part, inner = "train", name.parts
         if has_parts:
             part, inner = part_of.get(name.parts[0]), name.parts[1:]
-        if part is None or len(inner) < 2:
+        if not _is_utf8(str(name)):
+            odd[ascii(str(name))] = "its name is not UTF-8; rename it"
+        elif part is None or len(inner) < 2:
             odd[str(name)] = "it is not in the folder of a class"
         elif path.suffix.lower() not in SUFFIXES:
-            odd[str(name)] = "its name is not that of a picture that can be read"
+            odd[str(name)] = f"its name does not end in {', '.join(sorted(SUFFIXES))}"
         else:
             label = unicodedata.normalize("NFC", inner[0])
             pictures.append(Picture(part, label, path, str(name)))
+    used = {picture.path.relative_to(folder).parts[0] for picture in pictures}
+    for path in folders:
+        if path.name not in used and not path.name.startswith("."):
+            log.info("%s has no pictures", path)
     return pictures, odd
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _all(
@@ -238,7 +258,7 @@ def to_grey(picture: Image.Image, background: int) -> Image.Image:
 def _unreadable(folder: Path, odd: dict[str, str]) -> UserError:
     files = "".join(f"\n  {name}: {reason}" for name, reason in sorted(odd.items()))
     return UserError(
-        f"expected only pictures ({', '.join(sorted(SUFFIXES))}) in a folder for each class in "
-        f"{folder}, found {len(odd)} other file(s):{files}\nRepair or remove them, or leave them "
+        f"expected only pictures in a folder for each class in {folder}, "
+        f"found {len(odd)} other file(s):{files}\nRepair or remove them, or leave them "
         "out with `skip_unreadable: true` in an entry of config/my_datasets.yaml."
     )

@@ -54,7 +54,7 @@ def as_bytes(pixels: np.ndarray, where: str) -> np.ndarray:
     Raises
     ------
     UserError
-        If the values are others. Nothing is scaled without being asked.
+        If a value is not a whole number from 0 to 255.
     """
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
@@ -93,17 +93,17 @@ def _shaped(images: np.ndarray, size: list[int] | None, where: str) -> np.ndarra
 
 
 def _from_rows(images: np.ndarray, size: list[int] | None, where: str) -> np.ndarray:
-    pixels = images.shape[1]
-    for channels in (1, 3):
-        side = round((pixels / channels) ** 0.5)
-        rows, columns = size or (side, side)
-        if rows * columns * channels == pixels:
-            shape = (len(images), rows, columns, *([3] if channels == 3 else []))
-            return images.reshape(shape)
-    expected = f"{size[0]} x {size[1]} pixels" if size else "square images"
+    values, side = images.shape[1], round(images.shape[1] ** 0.5)
+    rows, columns = size or (side, side)
+    if rows * columns == values:
+        return images.reshape(len(images), rows, columns)
+    # Only with a given size: 3,072 values may be 32 x 32 colours, or 48 x 64 grey pixels.
+    if size and rows * columns * 3 == values:
+        return images.reshape(len(images), rows, columns, 3)
+    expected = f"{rows} x {columns} pixels" if size else "square images"
     raise UserError(
-        f"expected {expected} in {where}, found rows of {pixels} pixels. Set `size: [rows, "
-        "columns]` of the data set. Colours have three values for each pixel."
+        f"expected {expected} in {where}, found rows of {values} values. Set `size: [rows, "
+        "columns]` of the data set to the shape that the images have there."
     )
 
 
@@ -123,8 +123,8 @@ def fitted(picture: Image.Image, size: tuple[int, int], fit: str, border: int) -
         In the mode L. A picture of the right size is returned as it is.
     size : (rows, columns)
     fit : {"pad", "crop", "stretch"}
-        What to do with a picture of another shape: add a border, cut off what is beside the middle,
-        or distort it.
+        What to do with a picture of another shape: add a border, keep the middle and cut off the
+        rest, or distort it.
     border : int
         The grey value of the border, 0 to 255.
     """

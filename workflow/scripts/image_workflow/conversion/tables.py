@@ -1,5 +1,9 @@
 """Read images from CSV files, one row an image, as Kaggle has them."""
 
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,8 @@ from image_workflow.conversion.pixels import as_bytes
 from image_workflow.errors import UserError
 
 ROWS = 10_000  # rows to read at once
+# Words such as NA and None may be names of classes.
+CELLS = {"keep_default_na": False, "na_values": [""], "index_col": False}
 LABEL_COLUMNS = ["label", "labels", "class", "target", "y"]
 
 
@@ -18,7 +24,7 @@ def read_table(path: Path) -> Part:
     """Read a CSV file, gzipped or not.
 
     The labels are in the column ``label``, ``class``, ``target`` or ``y``. Without a header, they
-    are in the first column.
+    are in the first column. A first column without a name counts the rows, and is left out.
 
     Parameters
     ----------
@@ -29,25 +35,24 @@ def read_table(path: Path) -> Part:
     UserError
         If the file is not such a table.
     """
-    try:
-        column, has_header = _label_column(path)
-        if column is None:
-            raise UserError(
-                f"expected a column of labels in {path}, called {', '.join(LABEL_COLUMNS)}, found "
-                "none. Add it, or choose a file that has one."
-            )
-        images, labels = [], []
-        chunks = pd.read_csv(path, header=0 if has_header else None, chunksize=ROWS)
+    column, has_header = _label_column(path)
+    if column is None:
+        raise UserError(
+            f"expected a column of labels in {path}, called {', '.join(LABEL_COLUMNS)}, found "
+            "none. Add it, or choose a file that has one."
+        )
+    images, labels = [], []
+    with _csv_errors(path):
+        chunks = pd.read_csv(path, header=0 if has_header else None, chunksize=ROWS, **CELLS)
         for chunk in tqdm(chunks, desc=path.name, unit="chunk", leave=False, disable=None):
+            if chunk.empty:
+                raise UserError(f"expected a row for each image in {path}, found none.")
             _check_cells(chunk, path)
             labels.append(chunk.iloc[:, column].to_numpy())
-            pixels = chunk.drop(columns=chunk.columns[column]).to_numpy()
-            images.append(as_bytes(pixels, str(path)))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} cannot be read as a CSV file of images ({str(error).strip()}). Expected one "
-            "row for each image, with its label and its pixels."
-        ) from error
+            pixels = chunk.drop(columns=chunk.columns[column])
+            if str(pixels.columns[0]).startswith("Unnamed"):
+                pixels = pixels.iloc[:, 1:]
+            images.append(as_bytes(_numbers(pixels, path), str(path)))
     return numbered(np.concatenate(images), np.concatenate(labels), str(path))
 
 
@@ -58,11 +63,48 @@ def has_labels(path: Path) -> bool:
 
 def _label_column(path: Path) -> tuple[int | None, bool]:
     """Return the number of the column of labels, and whether the file has a header."""
-    first = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+    with _csv_errors(path):
+        first = pd.read_csv(path, header=None, nrows=1, dtype=str, **CELLS).iloc[0].tolist()
+    if len(first) == 1:
+        raise UserError(
+            f"expected values that are separated by commas in {path}, found one value in the first "
+            "row. Save the table with commas."
+        )
+    names = [str(name).strip().lower() for name in first]
+    if label := next((name for name in LABEL_COLUMNS if name in names), None):
+        return names.index(label), True
     if all(map(_is_number, first[1:])):
         return 0, False
-    names = [str(name).strip().lower() for name in first]
-    return next((names.index(name) for name in LABEL_COLUMNS if name in names), None), True
+    return None, True
+
+
+@contextmanager
+def _csv_errors(path: Path) -> Iterator[None]:
+    """Turn errors of pandas about a file's content into one sentence."""
+    try:
+        yield
+    except (
+        *(pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError),
+        *(gzip.BadGzipFile, EOFError, zlib.error),
+    ) as error:
+        raise UserError(
+            f"{path} cannot be read as a CSV file of images ({str(error).strip()}). Expected one "
+            "row for each image, with its label and its pixels, in UTF-8."
+        ) from error
+
+
+def _numbers(pixels: pd.DataFrame, path: Path) -> np.ndarray:
+    """Return the columns of pixels as an array, whole numbers of the type float as integers."""
+    texts = [str(name) for name, kind in pixels.dtypes.items() if kind.kind not in "iufb"]
+    if texts:
+        raise UserError(
+            f"expected numbers in all columns of pixels in {path}, found texts in "
+            f"{', '.join(texts[:5])}. Remove the columns that are no pixels."
+        )
+    array = pixels.to_numpy()
+    if array.dtype.kind == "f" and array.max() > 1 and np.array_equal(array, np.rint(array)):
+        return array.astype(np.int64)
+    return array
 
 
 def _is_number(cell: object) -> bool:

@@ -4,6 +4,7 @@ An entry has either ``files``, four IDX files with known checksums to download, 
 user's own images to convert.
 """
 
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -35,13 +36,14 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
     for file in files:
         for name, entry in _entries_of(file, optional=file != files[0]).items():
             where = f"{file}: {name}"
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
                 raise ConfigurationError(
-                    f"{file}: {name!r} is not allowed as a name; use letters, digits, `_` and `-`."
+                    f"{file}: {name!r} is not allowed as a name; use letters, digits, `_` and `-`, "
+                    "and put numbers in quotes."
                 )
             if name in entries:
                 raise ConfigurationError(f"{where} is in config/datasets.yaml already; rename it.")
-            kind = next((key for key in kinds if key in (entry or ())), None)
+            kind = next((key for key in kinds if isinstance(entry, dict) and key in entry), None)
             if kind is None:
                 raise ConfigurationError(
                     f"{where} needs `images`, the path of your images, or `files` and `sources`."
@@ -78,9 +80,12 @@ def chosen_entry(dataset: str, entries: dict[str, dict], schemas: Path) -> tuple
     """
     if dataset in entries:
         return dataset, entries[dataset]
-    if expanded(dataset).exists():
+    if os.path.exists(expanded(dataset)):
+        name = name_of(expanded(dataset))
         schema = load(schemas / "own_images.schema.yaml")
-        return name_of(expanded(dataset)), checked({"images": dataset}, schema, "config")
+        # A folder may be called as an entry is, such as digits/.
+        name += "-images" if name in entries else ""
+        return name, checked({"images": dataset}, schema, "config")
     raise ConfigurationError(
         f"config: dataset cannot be {dataset!r}, which is neither a data set nor an existing path; "
         f"{nearest(dataset, list(entries))}"
@@ -97,4 +102,4 @@ def name_of(path: Path) -> str:
     """
     stem = path.resolve().name if path.is_dir() else path.resolve().name.split(".")[0]
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub("[^A-Za-z0-9_-]+", "-", plain).strip("-_") or "images"
+    return re.sub("[^A-Za-z0-9_-]+", "-", plain).strip("-_")[:100] or "images"

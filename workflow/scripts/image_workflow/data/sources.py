@@ -86,7 +86,8 @@ def check_connection(url: str) -> None:
     log.info("waiting for %s (at most %g s for a connection)", url, CONNECT_SECONDS)
     try:
         address = place.hostname, port
-        within(CONNECT_SECONDS, socket.create_connection, address, CONNECT_SECONDS).close()
+        # A host may have two addresses, of which the first does not answer.
+        within(CONNECT_SECONDS, socket.create_connection, address, CONNECT_SECONDS / 2).close()
     except (DeadlineError, TimeoutError) as error:
         raise SourceError(
             f"no connection to {place.hostname} within {CONNECT_SECONDS:g} s"

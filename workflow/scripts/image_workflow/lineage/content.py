@@ -8,16 +8,18 @@ import errno
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.paths import scan
 
 log = logging.getLogger(__name__)
 
-MANY = 1000  # files to read, from which on the user is told
+MANY = 1000  # Tell the user if so many files are read.
+UNREADABLE = "unreadable"
 
 
 def content_digest(paths: dict[str, Path], index: Path) -> str:
@@ -42,7 +44,7 @@ def content_digest(paths: dict[str, Path], index: Path) -> str:
         for name, file, state in _files(path):
             key = f"{role}/{name}"
             entry = known.get(key)
-            if entry and entry[:3] == state:
+            if entry and entry[:4] == state:
                 found[key] = entry
             else:
                 found[key] = [*state, None]
@@ -50,10 +52,11 @@ def content_digest(paths: dict[str, Path], index: Path) -> str:
     if len(unknown) >= MANY:
         log.info("Reading %d new or changed files of the data set.", len(unknown))
     for key, file in unknown:
-        found[key][3] = _sha256(file)
-    if found != known:
-        _write_index(index, found)
-    return sha256_of_json(sorted((key, entry[3]) for key, entry in found.items()))
+        found[key][4] = _sha256(file)
+    readable = {key: entry for key, entry in found.items() if entry[4] != UNREADABLE}
+    if readable != known:
+        _write_index(index, readable)
+    return sha256_of_json(sorted((key, entry[4]) for key, entry in found.items()))
 
 
 def _files(path: Path) -> Iterator[tuple[str, str, list[int]]]:
@@ -72,17 +75,18 @@ def _state(entry: os.DirEntry | Path) -> list[int]:
     try:
         found = entry.stat()
         # Programs can set the time of the modification, but not that of the change.
-        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
     except OSError:  # a broken link
-        return [-1, -1, -1]
+        return [-1, -1, -1, -1]
 
 
 def _sha256(file: str) -> str:
     """Return a file's sha256. The program that converts the files reports unreadable ones."""
     try:
-        return sha256_of_file(file)
+        # To open a named pipe would wait for a writer.
+        return sha256_of_file(file) if os.path.isfile(file) else UNREADABLE
     except OSError:
-        return "unreadable"
+        return UNREADABLE
 
 
 def _read_index(index: Path) -> dict[str, list]:
@@ -93,5 +97,10 @@ def _read_index(index: Path) -> dict[str, list]:
 
 
 def _write_index(index: Path, entries: dict[str, Iterable]) -> None:
-    with replacing(index) as (part,):
-        part.write_text(json.dumps(entries))
+    # Several Snakemakes may plan at once. Without an index, the files are read again.
+    with suppress(OSError):
+        index.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(".part", index.name[:100], index.parent)
+        with open(handle, "w") as file:
+            json.dump(entries, file)
+        os.replace(part, index)
