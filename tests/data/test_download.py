@@ -17,6 +17,7 @@ from checkout import TOP
 from image_workflow.configuration import load
 from image_workflow.data import idx
 from image_workflow.errors import UserError
+from samples import gzipped
 
 NAME = "t10k-labels-idx1-ubyte"
 OTHER = "t10k-images-idx3-ubyte"
@@ -54,7 +55,7 @@ def run_download(path: Path, sources: list[dict], names: tuple[str, ...] = (NAME
 
 
 def test_gzipped_file_is_copied_unchanged(tmp_path: Path):
-    compressed = gzip.compress(PAYLOAD, 1, mtime=1)
+    compressed = gzipped(PAYLOAD, 1, mtime=1)
     source = folder_source(tmp_path / "mine", {f"{NAME}.gz": compressed})
     assert run_download(tmp_path, [source]) == [compressed]
 
@@ -71,7 +72,7 @@ def test_raw_file_is_always_compressed_to_the_same_bytes(tmp_path: Path):
 
 
 def test_any_compression_of_the_right_content_is_accepted(tmp_path: Path):
-    members = gzip.compress(PAYLOAD[:5]) + gzip.compress(PAYLOAD[5:], 9)
+    members = gzipped(PAYLOAD[:5]) + gzipped(PAYLOAD[5:], 9)
     source = folder_source(tmp_path / "mine", {f"{NAME}.gz": members})
     assert run_download(tmp_path, [source]) == [members]
 
@@ -89,14 +90,14 @@ def test_a_source_that_the_operating_system_refuses_is_skipped(tmp_path: Path, c
 
 WRONG_CONTENTS = {
     "other labels": (
-        gzip.compress(WRONG),
+        gzipped(WRONG),
         f"found 3 labels, with sha256 {hashlib.sha256(WRONG).hexdigest()} instead of {SHA256}",
     ),
-    "images": (gzip.compress(OTHER_PAYLOAD), "found 3 grey images of 2 x 2, with sha256"),
-    "truncated": (gzip.compress(PAYLOAD)[:-1], "the file is truncated: its gzip stream has no end"),
-    "trailing bytes": (gzip.compress(PAYLOAD) + b"junk", "its gzip stream is damaged"),
+    "images": (gzipped(OTHER_PAYLOAD), "found 3 grey images of 2 x 2, with sha256"),
+    "truncated": (gzipped(PAYLOAD)[:-1], "the file is truncated: its gzip stream has no end"),
+    "trailing bytes": (gzipped(PAYLOAD) + b"junk", "its gzip stream is damaged"),
     "a web page": (b"<html>Not Found</html>", "found an HTML page, with sha256"),
-    "a gzipped web page": (gzip.compress(b"<!DOCTYPE html>"), "found an HTML page, with sha256"),
+    "a gzipped web page": (gzipped(b"<!DOCTYPE html>"), "found an HTML page, with sha256"),
     "empty": (b"", "found an empty file, with sha256"),
     "a zip archive": (b"PK\3\4" + bytes(40), "found a zip archive, with sha256"),
 }
@@ -116,8 +117,8 @@ def test_next_source_is_tried_after_wrong_content(tmp_path: Path, caplog, conten
 def test_next_mirror_is_tried_after_a_missing_file_and_wrong_content(
     server: mirror.Mirror, tmp_path: Path
 ):
-    server.answers[f"/wrong/{NAME}.gz"] = [mirror.content(gzip.compress(WRONG))]
-    server.answers[f"/right/{NAME}.gz"] = [mirror.content(gzip.compress(PAYLOAD))]
+    server.answers[f"/wrong/{NAME}.gz"] = [mirror.content(gzipped(WRONG))]
+    server.answers[f"/right/{NAME}.gz"] = [mirror.content(gzipped(PAYLOAD))]
     sources = [{"https": f"{server.url}/{path}"} for path in ("missing", "wrong", "right")]
     (file,) = run_download(tmp_path, sources)
     assert gzip.decompress(file) == PAYLOAD
@@ -190,7 +191,7 @@ def test_advice_fits_the_sources(sources: list[dict], wrong: bool, expected: str
 def publish(server: mirror.Mirror) -> list[dict]:
     """Serve the two files, and return the source."""
     for name, payload in ((NAME, PAYLOAD), (OTHER, OTHER_PAYLOAD)):
-        server.answers[f"/{name}.gz"] = [mirror.content(gzip.compress(payload, 1, mtime=1))]
+        server.answers[f"/{name}.gz"] = [mirror.content(gzipped(payload, 1, mtime=1))]
     return [{"https": server.url}]
 
 
@@ -222,9 +223,7 @@ def test_edited_result_does_not_change_the_cache(server: mirror.Mirror, tmp_path
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"<html>", gzip.compress(WRONG), gzip.compress(PAYLOAD)[:-9]]
-)
+@pytest.mark.parametrize("damage", [b"", b"<html>", gzipped(WRONG), gzipped(PAYLOAD)[:-9]])
 def test_damaged_file_in_the_cache_is_downloaded_again(
     server: mirror.Mirror, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
 ):
@@ -245,7 +244,7 @@ def test_file_of_this_machine_is_not_kept(tmp_path: Path):
 
 
 def test_file_with_the_wrong_content_is_not_kept(server: mirror.Mirror, tmp_path: Path):
-    server.answers[f"/{NAME}.gz"] = [mirror.content(gzip.compress(WRONG))]
+    server.answers[f"/{NAME}.gz"] = [mirror.content(gzipped(WRONG))]
     with pytest.raises(UserError):
         run_download(tmp_path, [{"https": server.url}])
     assert not (tmp_path / "downloads").exists()
@@ -266,7 +265,7 @@ def test_switching_data_sets_downloads_each_file_once(server: mirror.Mirror, tmp
     names = load(TOP / "config/datasets.yaml")["digits"]["files"]
     payloads = {name: idx.header((1,)) + name[:1].encode() + name[6:7].encode() for name in names}
     for name, payload in payloads.items():
-        server.answers[f"/{name}.gz"] = [mirror.content(gzip.compress(payload))]
+        server.answers[f"/{name}.gz"] = [mirror.content(gzipped(payload))]
     web = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
     entries = {
         "web": {"files": web, "sources": [{"https": server.url}]},

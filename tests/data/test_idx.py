@@ -12,7 +12,7 @@ from hypothesis import given
 
 from image_workflow.data import idx
 from image_workflow.errors import UserError
-from samples import IMAGES
+from samples import IMAGES, gzipped
 
 # The headers of MNIST's own files, as `gzip -dc FILE.gz | head -c 16 | xxd -p` prints them.
 MNIST_IMAGES = "00000803 0000ea60 0000001c 0000001c"
@@ -113,7 +113,7 @@ def test_read_returns_what_was_written(images: np.ndarray, tmp_path_factory):
     np.testing.assert_array_equal(idx.read(path), images)
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["raw", "gzipped"])
+@pytest.mark.parametrize("compress", [bytes, gzipped], ids=["raw", "gzipped"])
 @pytest.mark.parametrize(
     ("element_type", "code", "dtype"),
     [
@@ -146,14 +146,14 @@ def test_colour_images_are_read(tmp_path: Path):
     [
         (b"", "expected an IDX header (00 00 08 ..), found an empty file."),
         (b"<html></html>", "expected an IDX header (00 00 08 ..), found an HTML page."),
-        (gzip.compress(b"PK\3\4"), "expected an IDX header (00 00 08 ..), found a zip archive."),
+        (gzipped(b"PK\3\4"), "expected an IDX header (00 00 08 ..), found a zip archive."),
         (idx.header((2, 2)) + b"123", "its header promises 4 bytes, it has 3."),
         (idx.header((2, 2)) + b"12345", "its header promises 4 bytes, it has 5."),
         (idx.header((2**32 - 1,) * 4), f"its header promises {(2**32 - 1) ** 4} bytes, it has 0."),
         (bytes.fromhex("00000805"), "expected 1 to 4 dimensions, found 5."),
         (bytes.fromhex("00000a01 00000001 01"), "expected an IDX header (00 00 08 ..), found "),
-        (gzip.compress(idx.header((2,)) + b"12")[:-9], "the file is truncated: "),
-        (gzip.compress(idx.header((2,)) + b"12") + b"junk", "its gzip stream is damaged ("),
+        (gzipped(idx.header((2,)) + b"12")[:-9], "the file is truncated: "),
+        (gzipped(idx.header((2,)) + b"12") + b"junk", "its gzip stream is damaged ("),
     ],
 )
 def test_damaged_or_other_files_are_not_read(tmp_path: Path, content: bytes, reason: str):
@@ -176,14 +176,14 @@ def test_payload_checksum_equals_that_of_the_uncompressed_files(tmp_path: Path):
     assert idx.payload_sha256(*maps) == hashlib.sha256(b"".join(payloads)).hexdigest()
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["raw", "gzipped"])
+@pytest.mark.parametrize("compress", [bytes, gzipped], ids=["raw", "gzipped"])
 def test_payload_checksum_of_a_file_is_that_of_its_content(tmp_path: Path, compress):
     (tmp_path / "file").write_bytes(compress(b"content"))
     assert idx.file_payload_sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
 
 
 def test_payload_checksum_of_a_damaged_file_is_refused(tmp_path: Path):
-    whole = gzip.compress(b"content")
+    whole = gzipped(b"content")
     for damaged in (whole[:-4], whole[:-5] + b"\0" + whole[-4:], b"\x1f\x8b" + bytes(20)):
         (tmp_path / "damaged.gz").write_bytes(damaged)
         with pytest.raises(idx.IdxError, match="gzip stream"):
@@ -200,7 +200,7 @@ def test_payload_checksum_of_a_damaged_file_is_refused(tmp_path: Path):
         (b"\n<!-- x -->\n<!DOCTYPE HTML>", "an HTML page"),
         (b"<HTML lang=en>", "an HTML page"),
         (b"<?xml version='1.0'?><Error>", "an XML document"),
-        (gzip.compress(b"x"), "a gzip file"),
+        (gzipped(b"x"), "a gzip file"),
         (b"PK\x03\x04", "a zip archive"),
         (bytes(257) + b"ustar", "a tar archive"),
         (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),

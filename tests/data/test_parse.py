@@ -19,7 +19,7 @@ import parse
 from checkout import TOP
 from image_workflow.data import idx
 from image_workflow.errors import UserError
-from samples import IMAGES
+from samples import IMAGES, gzipped
 
 LARGEST = 2**32 - 1  # the largest size of a dimension in an IDX header
 
@@ -60,7 +60,7 @@ def parse_error(images: bytes, labels: bytes, damaged: str = "images.gz") -> str
 
 
 IMAGE = np.arange(30, dtype=np.uint8).reshape(1, 5, 6)
-LABELS = gzip.compress(payload(np.array([3], np.uint8)))
+LABELS = gzipped(payload(np.array([3], np.uint8)))
 
 
 # ---- Complete files ------------------------------------------------------------------------
@@ -70,7 +70,7 @@ LABELS = gzip.compress(payload(np.array([3], np.uint8)))
 def test_arrays_equal_the_written_images_and_labels(images: np.ndarray, level: int):
     labels = np.arange(len(images), dtype=np.uint8)
     with TemporaryDirectory() as folder:
-        files = [gzip.compress(payload(array), level) for array in (images, labels)]
+        files = [gzipped(payload(array), level) for array in (images, labels)]
         arrays = run_parse(Path(folder), *files)
     for array, expected in zip(arrays, (images, labels), strict=True):
         assert array.dtype == np.uint8
@@ -80,13 +80,13 @@ def test_arrays_equal_the_written_images_and_labels(images: np.ndarray, level: i
 def test_images_larger_than_a_chunk_are_parsed(tmp_path: Path):
     images = np.random.default_rng(0).integers(256, size=(3, 1000, 1000), dtype=np.uint8)
     assert images.nbytes > 2 * parse.CHUNK
-    files = [gzip.compress(payload(array), 1) for array in (images, np.zeros(3, np.uint8))]
+    files = [gzipped(payload(array), 1) for array in (images, np.zeros(3, np.uint8))]
     np.testing.assert_array_equal(run_parse(tmp_path, *files)[0], images)
 
 
 def test_file_with_several_gzip_members_is_parsed(tmp_path: Path):
     whole = payload(IMAGE)
-    members = gzip.compress(whole[:20]) + gzip.compress(b"") + gzip.compress(whole[20:])
+    members = gzipped(whole[:20]) + gzipped(b"") + gzipped(whole[20:])
     np.testing.assert_array_equal(run_parse(tmp_path, members, LABELS)[0], IMAGE)
 
 
@@ -95,7 +95,7 @@ def test_file_with_several_gzip_members_is_parsed(tmp_path: Path):
 
 @given(images=IMAGES, level=st.integers(0, 9), data=st.data())
 def test_flipped_byte_is_detected(images: np.ndarray, level: int, data: st.DataObject):
-    whole = bytearray(gzip.compress(payload(images), level))
+    whole = bytearray(gzipped(payload(images), level))
     # The first ten bytes are gzip's header, which has no checksum.
     whole[data.draw(st.integers(10, len(whole) - 1))] ^= 0xFF
     parse_error(bytes(whole), LABELS)
@@ -103,7 +103,7 @@ def test_flipped_byte_is_detected(images: np.ndarray, level: int, data: st.DataO
 
 @given(position=st.integers(0, 9), byte=st.integers(0, 255))
 def test_changed_gzip_header_is_refused_or_harmless(position: int, byte: int):
-    whole = bytearray(gzip.compress(payload(IMAGE)))
+    whole = bytearray(gzipped(payload(IMAGE)))
     whole[position] = byte
     with TemporaryDirectory() as folder:
         try:
@@ -116,25 +116,25 @@ def test_changed_gzip_header_is_refused_or_harmless(position: int, byte: int):
 
 @given(images=IMAGES, data=st.data())
 def test_truncated_file_is_refused(images: np.ndarray, data: st.DataObject):
-    whole = gzip.compress(payload(images))
+    whole = gzipped(payload(images))
     parse_error(whole[: data.draw(st.integers(0, len(whole) - 1))], LABELS)
 
 
 @given(images=IMAGES, data=st.data())
 def test_truncated_payload_is_refused(images: np.ndarray, data: st.DataObject):
     whole = payload(images)
-    parse_error(gzip.compress(whole[: data.draw(st.integers(0, len(whole) - 1))]), LABELS)
+    parse_error(gzipped(whole[: data.draw(st.integers(0, len(whole) - 1))]), LABELS)
 
 
 @given(images=IMAGES, more=st.binary(min_size=1, max_size=9))
 def test_more_bytes_than_the_header_promises_are_refused(images: np.ndarray, more: bytes):
-    assert "more than the" in parse_error(gzip.compress(payload(images) + more), LABELS)
+    assert "more than the" in parse_error(gzipped(payload(images) + more), LABELS)
 
 
 @given(images=IMAGES, more=st.binary(min_size=1, max_size=9))
 def test_bytes_after_the_gzip_stream_are_refused(images: np.ndarray, more: bytes):
     assume(more[0])  # gzip allows zeros after its stream, because tapes pad files with zeros
-    parse_error(gzip.compress(payload(images)) + more, LABELS)
+    parse_error(gzipped(payload(images)) + more, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_bytes_after_the_gzip_stream_are_refused(images: np.ndarray, more: bytes
     [(2, 5, 6), (1, 5, 7), (1, LARGEST, 1), (LARGEST, LARGEST, 1), (LARGEST, LARGEST, LARGEST)],
 )
 def test_header_that_promises_more_bytes_is_refused(shape: tuple[int, ...]):
-    content = gzip.compress(idx.header(shape) + IMAGE.tobytes())
+    content = gzipped(idx.header(shape) + IMAGE.tobytes())
     promised = shape[0] * shape[1] * shape[2]
     expected = f"its header promises {promised} bytes, it has 30."
     assert expected in parse_error(content, LABELS)
@@ -151,10 +151,10 @@ def test_header_that_promises_more_bytes_is_refused(shape: tuple[int, ...]):
 NO_IMAGES = {
     "empty": (b"", "found an empty file"),
     "a web page": (b"<html>404 Not Found</html>", "found an HTML page"),
-    "another format": (gzip.compress(b"\x89PNG" + bytes(40)), "found a PNG picture"),
-    "floats": (gzip.compress(struct.pack(">HBB3I", 0, 0x0D, 3, 1, 5, 6) + bytes(120)), "type 0d"),
-    "a matrix": (gzip.compress(struct.pack(">HBB2I", 0, 0x08, 2, 5, 6) + bytes(30)), "2 dimension"),
-    "no images": (gzip.compress(idx.header((0, 5, 6))), "the set is empty: its header says 0 x 5"),
+    "another format": (gzipped(b"\x89PNG" + bytes(40)), "found a PNG picture"),
+    "floats": (gzipped(struct.pack(">HBB3I", 0, 0x0D, 3, 1, 5, 6) + bytes(120)), "type 0d"),
+    "a matrix": (gzipped(struct.pack(">HBB2I", 0, 0x08, 2, 5, 6) + bytes(30)), "2 dimension"),
+    "no images": (gzipped(idx.header((0, 5, 6))), "the set is empty: its header says 0 x 5"),
     "labels": (LABELS, "expected grey images"),
 }
 
@@ -165,7 +165,7 @@ def test_file_without_images_is_refused(content: bytes, message: str):
 
 
 def test_damaged_labels_are_refused():
-    parse_error(gzip.compress(payload(IMAGE)), LABELS[:-1], damaged="labels.gz")
+    parse_error(gzipped(payload(IMAGE)), LABELS[:-1], damaged="labels.gz")
 
 
 # ---- Wrong files ---------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_damaged_labels_are_refused():
 
 @pytest.mark.parametrize(("wrong", "name"), [(0, "images.gz"), (1, "labels.gz")])
 def test_file_of_another_data_set_is_refused(tmp_path: Path, wrong: int, name: str):
-    contents = gzip.compress(payload(IMAGE)), LABELS
+    contents = gzipped(payload(IMAGE)), LABELS
     sha256 = [hashlib.sha256(gzip.decompress(content)).hexdigest() for content in contents]
     run_parse(tmp_path, *contents, sha256)
     expected = list(sha256)
@@ -203,13 +203,13 @@ def test_file_of_the_entry_is_not_to_be_made_anew(tmp_path: Path, content, found
     labels_sha256 = hashlib.sha256(gzip.decompress(LABELS)).hexdigest()
     images_sha256 = hashlib.sha256(content).hexdigest()
     with pytest.raises(UserError) as raised:
-        run_parse(tmp_path, gzip.compress(content), LABELS, [images_sha256, labels_sha256])
+        run_parse(tmp_path, gzipped(content), LABELS, [images_sha256, labels_sha256])
     assert str(raised.value).startswith(f"{tmp_path / 'images.gz'} cannot be parsed: ")
     assert str(raised.value).endswith(f"{found} {advice}")
 
 
 @pytest.mark.parametrize("sha256", [["0" * 64] * 2, ()], ids=["of the entry", "none"])
-@pytest.mark.parametrize("content", [gzip.compress(FLOATS), LABELS[:-1], b"<html></html>"])
+@pytest.mark.parametrize("content", [gzipped(FLOATS), LABELS[:-1], b"<html></html>"])
 def test_altered_file_is_made_anew_by_the_next_run(tmp_path: Path, content: bytes, sha256):
     with pytest.raises(UserError) as raised:
         run_parse(tmp_path, content, LABELS, sha256)
@@ -217,15 +217,15 @@ def test_altered_file_is_made_anew_by_the_next_run(tmp_path: Path, content: byte
 
 
 def test_different_numbers_of_images_and_labels_are_refused():
-    three = gzip.compress(payload(np.array([1, 2, 3], np.uint8)))
-    sentence = parse_error(gzip.compress(payload(IMAGE)), three)
+    three = gzipped(payload(np.array([1, 2, 3], np.uint8)))
+    sentence = parse_error(gzipped(payload(IMAGE)), three)
     assert "found 1 images in" in sentence
     assert "3 labels in" in sentence
     assert "labels.gz" in sentence
 
 
 def test_error_leaves_earlier_arrays_unchanged(tmp_path: Path):
-    run_parse(tmp_path, gzip.compress(payload(IMAGE)), LABELS)
+    run_parse(tmp_path, gzipped(payload(IMAGE)), LABELS)
     with pytest.raises(UserError):
         run_parse(tmp_path, b"damaged", LABELS)
     np.testing.assert_array_equal(np.load(tmp_path / "arrays" / "images.npy"), IMAGE)

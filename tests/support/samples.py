@@ -1,5 +1,7 @@
 """Make small images for tests, and their IDX files."""
 
+import gzip
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from image_workflow.data import idx
+
+#: Without a time stamp, the names of tests with such content are the same in all processes.
+gzipped = partial(gzip.compress, mtime=0)
 
 # Up to 5 random images of up to 6 x 7 pixels.
 IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7)))
