@@ -189,12 +189,15 @@ def test_names_that_are_too_long_for_a_tag_of_a_run_are_not_cut_off(options: Nam
     write_data_set_file(options.dataset_file, options.data_folder, classes=classes)
     registered(options)
     (run,) = runs(options)
-    assert "class_names" not in run.data.tags
+    assert run.data.tags["class_names"].startswith("sha256 ")
     names = mlflow.models.get_model_info("models:/my_model/1").metadata["class_names"]
     assert names == {str(label): "n" * 50 for label in range(256)}
     options.model_name = "other"
     registered(options)
     assert len(runs(options)) == 1
+    classes[0] = ImageClass(0, "m" * 50, 1, 1)
+    write_data_set_file(options.dataset_file, options.data_folder, classes=classes)
+    assert registered(options)["version"] == 2  # the names are others
 
 
 def test_artifacts_go_beside_the_database(options: Namespace, tmp_path: Path, monkeypatch):
