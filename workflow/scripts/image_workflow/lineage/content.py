@@ -5,12 +5,13 @@ file's size and modification time, as git does, and only files with others are r
 """
 
 import errno
+import gc
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
@@ -38,25 +39,37 @@ def content_digest(paths: dict[str, Path], index: Path) -> str:
     OSError
         If a file or folder in ``paths`` does not exist.
     """
-    known = _read_index(index)
     found, unknown = {}, []
-    for role, path in paths.items():
-        for name, file, state in _files(path):
-            key = f"{role}/{name}"
-            entry = known.get(key)
-            if entry and entry[:4] == state:
-                found[key] = entry
-            else:
-                found[key] = [*state, None]
-                unknown.append((key, file))
+    with without_garbage_collection():
+        known, digest = _read_index(index)
+        for role, path in paths.items():
+            for name, file, state in _files(path):
+                key = f"{role}/{name}"
+                entry = known.get(key)
+                if entry and entry[:4] == state:
+                    found[key] = entry
+                else:
+                    found[key] = [*state, None]
+                    unknown.append((key, file))
     if len(unknown) >= MANY:
         log.info("Reading %d new or changed files of the data set.", len(unknown))
     for key, file in unknown:
         found[key][4] = _sha256(file)
-    readable = {key: entry for key, entry in found.items() if entry[4] != UNREADABLE}
-    if readable != known:
-        _write_index(index, readable)
-    return sha256_of_json(sorted((key, entry[4]) for key, entry in found.items()))
+    if unknown or len(found) != len(known):
+        digest = sha256_of_json(sorted((key, entry[4]) for key, entry in found.items()))
+        readable = {key: entry for key, entry in found.items() if entry[4] != UNREADABLE}
+        _write_index(index, readable, digest)
+    return digest
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Create many objects in the block, without a search for garbage in all of Snakemake's."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _files(path: Path) -> Iterator[tuple[str, str, list[int]]]:
@@ -89,18 +102,20 @@ def _sha256(file: str) -> str:
         return UNREADABLE
 
 
-def _read_index(index: Path) -> dict[str, list]:
+def _read_index(index: Path) -> tuple[dict[str, list], str]:
+    """Return what is known of each file, and the digest of all; nothing if the index is damaged."""
     try:
-        return dict(json.loads(index.read_text()))
-    except (OSError, ValueError):
-        return {}
+        content = json.loads(index.read_text())
+        return dict(content["files"]), str(content["digest"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}, ""
 
 
-def _write_index(index: Path, entries: dict[str, Iterable]) -> None:
+def _write_index(index: Path, files: dict[str, list], digest: str) -> None:
     # Several Snakemakes may plan at once. Without an index, the files are read again.
     with suppress(OSError):
         index.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(".part", index.name[:100], index.parent)
         with open(handle, "w") as file:
-            json.dump(entries, file)
+            json.dump({"digest": digest, "files": files}, file)
         os.replace(part, index)
