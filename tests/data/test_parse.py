@@ -79,7 +79,7 @@ def test_arrays_equal_the_written_images_and_labels(images: np.ndarray, level: i
 
 def test_images_larger_than_a_chunk_are_parsed(tmp_path: Path):
     images = np.random.default_rng(0).integers(256, size=(3, 1000, 1000), dtype=np.uint8)
-    assert images.nbytes > 2 * parse.CHUNK
+    assert images.nbytes > 2 * idx.CHUNK
     files = [gzipped(payload(array), 1) for array in (images, np.zeros(3, np.uint8))]
     np.testing.assert_array_equal(run_parse(tmp_path, *files)[0], images)
 

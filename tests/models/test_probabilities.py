@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from image_workflow.models import probabilities as module
+from image_workflow.models import estimator
 from image_workflow.models.estimator import features, tutorial_estimator
 from image_workflow.models.probabilities import probabilities
 from image_workflow.models.solvers import SOLVERS
@@ -17,7 +17,7 @@ def test_probabilities_are_those_of_scikit_learn(name: str, solver: str, monkeyp
     model = SOLVERS[solver](images, labels, 0.5, seed=1, threads=1)
     expected = model.predict_proba(features(images))
     assert np.allclose(probabilities(model, images), expected, rtol=1e-12, atol=1e-15)
-    monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(estimator, "BLOCK", 7)
     assert np.allclose(probabilities(model, images), expected, rtol=1e-12, atol=1e-15)
 
 

@@ -19,9 +19,9 @@ def step(rule, recipe, inputs, reason=None, **wildcards):
     return Step(record, recipe, outputs, list(inputs), reason)
 
 
-def reason_to_describe():
-    """Return a reason to describe the data set that settings and files do not show, or None."""
-    for path in filter(os.path.exists, CONVERSION_ORPHANS):
+def reason_to_remove(orphans):
+    """Return the reason to repeat the job that removes these files, or None if there are none."""
+    for path in filter(os.path.exists, orphans):
         return f"{path} is of another configuration"
     return None
 
@@ -31,8 +31,8 @@ def reason_to_train():
 
     A model is kept under backend=auto, and under the name of the backend that trained it.
     """
-    for path in filter(os.path.exists, ORPHANS):
-        return f"{path} is of another configuration"
+    if reason := reason_to_remove(ORPHANS):
+        return reason
     try:
         trained_by = Training.read(Path("results/training.json")).backend
     except (OSError, UserError):
@@ -54,7 +54,8 @@ def data_steps():
         step("parse", PARSE_RECIPES[part], [RAW_IMAGES[part], RAW_LABELS[part]], part=part)
         for part in ["train", "test"]
     ]
-    describe = step("describe", DESCRIBE_RECIPE, rules.describe.input, reason_to_describe())
+    reason = reason_to_remove(CONVERSION_ORPHANS)
+    describe = step("describe", DESCRIBE_RECIPE, rules.describe.input, reason)
     return [*sources, *parses, describe]
 
 
@@ -62,8 +63,9 @@ def all_steps():
     """Return all jobs that write results, in the order in which they run."""
     train = step("train", TRAIN_RECIPE, rules.train.input, reason_to_train())
     evaluate = step("evaluate", EVALUATE_RECIPE, rules.evaluate.input)
-    drawing = [rule for rule in PICTURE_RECIPES if SWEEP or rule != "draw_sweep"]
-    pictures = [step(rule, PICTURE_RECIPES[rule], getattr(rules, rule).input) for rule in drawing]
+    pictures = [
+        step(rule, PICTURE_RECIPES[rule], getattr(rules, rule).input) for rule in PICTURE_RECIPES
+    ]
     register = step("register", REGISTER_RECIPE, rules.register.input)
     return [*data_steps(), train, evaluate, *pictures, register]
 

@@ -7,10 +7,7 @@ PICTURE_CODES = {
     "draw_confusion": code_of("draw_confusion.py", "pictures.yaml"),
     "draw_mistakes": code_of("draw_mistakes.py", "pictures.yaml"),
     "draw_weights": code_of("draw_weights.py", "pictures.yaml"),
-    "draw_sweep": code_of("draw_sweep.py", "pictures.yaml"),
 }
-PICTURE_RECIPES = {rule: recipe(code) for rule, code in PICTURE_CODES.items()}
-PICTURE_RECIPES["preview"] = recipe(PREVIEW, PICTURE_CODES["preview"])
 PICTURES = [
     "results/preview.png",
     "results/class_balance.png",
@@ -19,7 +16,10 @@ PICTURES = [
     "results/weights.png",
 ]
 if SWEEP:
+    PICTURE_CODES["draw_sweep"] = code_of("draw_sweep.py", "pictures.yaml")
     PICTURES.append("results/sweep.png")
+PICTURE_RECIPES = {rule: recipe(code) for rule, code in PICTURE_CODES.items()}
+PICTURE_RECIPES["preview"] = recipe(PREVIEW, PICTURE_CODES["preview"])
 
 
 rule preview:

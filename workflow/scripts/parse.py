@@ -15,8 +15,6 @@ from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_chunks
 from image_workflow.lineage.job_records import add_record_option, write_record
 
-CHUNK = 1 << 20
-
 # A file that was altered after the download is repaired at the start of the next run.
 RUN_AGAIN = "Run again to make it anew."
 # A file with the right checksum comes out the same again.
@@ -88,7 +86,7 @@ def copied(stream: BinaryIO, array: BinaryIO, shape: tuple[int, ...]) -> Iterato
     """
     yield idx.header(shape)
     size = missing = math.prod(shape)
-    while missing and (chunk := stream.read(min(CHUNK, missing))):
+    while missing and (chunk := stream.read(min(idx.CHUNK, missing))):
         array.write(chunk)
         missing -= len(chunk)
         yield chunk

@@ -18,6 +18,13 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in scan(folder))
 
 
+def listed(folder: Path) -> str:
+    """Return the names of the first files in a folder, and the number of the others."""
+    names = [str(path.relative_to(folder)) for path in visible_files(folder)]
+    more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
+    return ", ".join(names[:3] + more) or "no files"
+
+
 def scan(folder: Path | str) -> Iterator[os.DirEntry]:
     """Yield the files of a folder and its subfolders, except hidden and system files, as entries.
 

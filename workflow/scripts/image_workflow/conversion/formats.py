@@ -11,7 +11,7 @@ from image_workflow.conversion.tables import has_labels, read_table
 from image_workflow.data import idx
 from image_workflow.data.idx_names import find_idx_files
 from image_workflow.errors import UserError
-from image_workflow.paths import expanded, visible_files
+from image_workflow.paths import expanded, listed, visible_files
 
 log = logging.getLogger(__name__)
 
@@ -76,11 +76,9 @@ def _found_in(folder: Path) -> dict[str, Path]:
     if not found and len(archives) == 1:
         return {"images": archives[0]}
     if "images" not in found:
-        names = [str(path.relative_to(folder)) for path in files]
-        listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise UserError(
             f"expected a subfolder of pictures for each class, IDX files, train.csv or one .npz "
-            f"file in {folder}, found {listed or 'no files'}. Other files are named in an entry of "
+            f"file in {folder}, found {listed(folder)}. Other files are named in an entry of "
             "config/my_datasets.yaml, see docs/your-own-images.md."
         )
     return found

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from image_workflow.conversion.parts import Part, Source
 from image_workflow.conversion.pixels import fitted
 from image_workflow.errors import UserError
-from image_workflow.paths import visible_files
+from image_workflow.paths import scan, visible_files
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,8 @@ class Picture:
 
 def has_pictures(folder: Path) -> bool:
     """Tell whether any file in a subfolder has the name of a picture."""
-    return any(
-        path.suffix.lower() in SUFFIXES and path.parent != folder for path in visible_files(folder)
-    )
+    paths = (Path(entry.path) for entry in scan(folder))
+    return any(path.suffix.lower() in SUFFIXES and path.parent != folder for path in paths)
 
 
 def read_pictures(

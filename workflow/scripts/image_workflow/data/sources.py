@@ -31,7 +31,7 @@ from image_workflow.data.arrays import IDX_FILES
 from image_workflow.data.idx_names import find_idx_files
 from image_workflow.deadline import DeadlineError, within
 from image_workflow.errors import UserError
-from image_workflow.paths import expanded, visible_files
+from image_workflow.paths import expanded, listed
 
 log = logging.getLogger(__name__)
 
@@ -232,16 +232,9 @@ def from_folder(folder: str, name: str, target: Path) -> None:
     (key,) = (key for key, idx_name in IDX_FILES.items() if idx_name == name)
     found = exact[0] if exact else find_idx_files(place).get(key)
     if found is None:
-        raise SourceError(f"no {name}.gz or {name} in {place}, which has {_listed(place)}")
+        raise SourceError(f"no {name}.gz or {name} in {place}, which has {listed(place)}")
     with open(found, "rb") as file:
         _copy(file, name, target, found.stat().st_size)
-
-
-def _listed(folder: Path) -> str:
-    """Return the names of the first files in a folder, and the number of the others."""
-    names = [str(path.relative_to(folder)) for path in visible_files(folder)]
-    more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
-    return ", ".join(names[:3] + more) or "no files"
 
 
 def from_bundled(dataset: str, name: str, target: Path) -> None:

@@ -1,6 +1,6 @@
 """The model: one binary logistic regression for each class, as a plain scikit-learn estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -108,6 +108,26 @@ def weights(model: OneVsRestClassifier) -> tuple[np.ndarray, np.ndarray]:
     return coefficients, np.concatenate([binary.intercept_ for binary in model.estimators_])
 
 
+def scores(model: OneVsRestClassifier, images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the decision values of all classes, for one block of images after the other.
+
+    Parameters
+    ----------
+    model : fitted OneVsRestClassifier
+        Takes pixels scaled to 0-1.
+    images : ndarray of uint8, shape (n, rows, columns)
+        May be a memory map.
+
+    Yields
+    ------
+    ndarray of float64, shape (n_block, k)
+        k is the number of classes, or 1 for two classes.
+    """
+    coefficients, intercepts = weights(model)
+    for at in range(0, len(images), BLOCK):
+        yield features(images[at : at + BLOCK]) @ coefficients.T + intercepts
+
+
 def predict(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
     """Return the same labels as ``model.predict``, but compute all classes at once, in blocks.
 
@@ -123,11 +143,9 @@ def predict(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
     ndarray, shape (n,)
         The label of each image.
     """
-    coefficients, intercepts = weights(model)
     chosen = []
-    for at in range(0, len(images), BLOCK):
-        scores = features(images[at : at + BLOCK]) @ coefficients.T + intercepts
+    for block in scores(model, images):
         # Among equal scores scikit-learn chooses the last class.
-        last = scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
-        chosen.append(last if len(intercepts) > 1 else (scores[:, 0] > 0).astype(int))
+        last = block.shape[1] - 1 - block[:, ::-1].argmax(axis=1)
+        chosen.append(last if block.shape[1] > 1 else (block[:, 0] > 0).astype(int))
     return model.classes_[np.concatenate(chosen)]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from image_workflow.imports import fast_imports
-from image_workflow.models.estimator import BLOCK, features, weights
+from image_workflow.models.estimator import scores
 
 with fast_imports(hide="pandas"):
     from scipy.special import expit
@@ -25,11 +25,11 @@ def probabilities(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (n, n_classes)
         Each row sums to 1, or is 0 if no class has a probability above 0.
     """
-    coefficients, intercepts = weights(model)
     found = np.zeros((len(images), len(model.classes_)))
-    for at in range(0, len(images), BLOCK):
-        scores = features(images[at : at + BLOCK]) @ coefficients.T + intercepts
-        found[at : at + BLOCK] = _normalized(expit(scores))
+    at = 0
+    for block in scores(model, images):
+        found[at : at + len(block)] = _normalized(expit(block))
+        at += len(block)
     return found
 
 
