@@ -24,6 +24,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/locks.smk"
 include: "workflow/rules/backend.smk"
+include: "workflow/rules/estimator.smk"
 include: "workflow/rules/integrity.smk"
 
 

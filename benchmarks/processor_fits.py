@@ -15,8 +15,9 @@ import threadpoolctl
 
 sys.path.append(str(Path(__file__).parents[1] / "workflow/scripts"))
 
+from image_workflow.lineage.results import RATE
 from image_workflow.models.estimator import weights
-from image_workflow.models.settings import TrainingSettings
+from image_workflow.models.settings import LOGISTIC_REGRESSION, TrainingSettings
 from image_workflow.models.solvers import fit_newton
 from image_workflow.models.sweep import candidate_fit, held_out
 from image_workflow.newton import estimator
@@ -42,9 +43,11 @@ def fit_before_rounding(images, labels, rate: float, threads: int) -> dict[str, 
 
 def fit_candidates(images, labels, mask, rates: list[float], threads: int) -> dict:
     """Fit the sweep's candidates, and return their weights (k, d) by rate."""
-    settings = TrainingSettings(sorted(rates), FRACTION, "newton", SEED)
-    fit = candidate_fit((images[~mask], labels[~mask]), settings.rates, settings, threads)
-    return {rate: np.column_stack(weights(fit(rate))) for rate in settings.rates}
+    settings = TrainingSettings(
+        LOGISTIC_REGRESSION, {RATE: sorted(rates)}, FRACTION, "newton", SEED
+    )
+    fit = candidate_fit((images[~mask], labels[~mask]), settings.points(), settings, threads)
+    return {point[RATE]: np.column_stack(weights(fit(point))) for point in settings.points()}
 
 
 def main(options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from checkout import TOP
-from image_workflow.configuration import ConfigurationError, allowed, checked, load, table
+from image_workflow.configuration import ConfigurationError, allowed, checked, load, table, typed
 from image_workflow.data.entries import load_entries
 
 SCHEMAS = TOP / "workflow/schemas"
@@ -17,6 +17,9 @@ CONFIG = load(SCHEMAS / "config.schema.yaml")
 DEFAULTS = {
     "dataset": "mnist",
     "backend": "auto",
+    "estimator": "logistic_regression",
+    "parameters": {},
+    "extra_packages": "",
     "regularization": [0.1, 0.5, 2, 10],
     "validation_fraction": 0.16667,
     "solver": "newton",
@@ -137,7 +140,7 @@ def test_allowed_value_is_accepted(key: str, value):
         ({"regularisation": 1}, "regularisation is not a key; did you mean regularization?"),
         (
             {"xyz": 1},
-            "xyz is not a key; allowed: dataset, backend, regularization, validation_",
+            "xyz is not a key; allowed: dataset, backend, estimator, parameters, ",
         ),
         ({"backend": "lokal"}, "backend cannot be 'lokal'; did you mean local? allowed: auto,"),
         ({"backend": 5}, "backend cannot be 5; it must be one of auto, local, azureml."),
@@ -268,6 +271,41 @@ def test_whole_number_with_a_decimal_point_is_refused_or_converted():
     except ConfigurationError:
         return
     assert repr(seed) == "42"
+
+
+# ---- The parameters of an estimator ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("1.5", 1.5),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("", None),
+        ("adam", "adam"),
+        ("[1, 2]", "[1, 2]"),
+        ("{a: 1}", "{a: 1}"),
+        ("2020-01-01", "2020-01-01"),
+        ("a: b: c", "a: b: c"),
+        ("@", "@"),
+    ],
+)
+def test_text_becomes_the_simple_value_that_yaml_reads(text: str, value):
+    for given, expected in (
+        (text, value),
+        ({"C": [text, [text]]}, {"C": [value, [value]]}),
+        ({"class_weight": {"0": text}}, {"class_weight": {0: value}}),
+    ):
+        assert repr(typed(given)) == repr(expected)
+
+
+@pytest.mark.parametrize("value", [1, 1.0, True, None, [[0, 1]], {0: 1}])
+def test_other_values_stay_as_they_are(value):
+    assert repr(typed(value)) == repr(value)
 
 
 # ---- The registry of data sets -------------------------------------------------------------

@@ -64,10 +64,29 @@ def test_imports_are_followed_at_any_depth_and_in_circles(tmp_path: Path):
     ]
 
 
-def test_a_relative_import_is_refused(tmp_path: Path):
-    write(tmp_path, {"program.py": "from . import idx"})
-    with pytest.raises(ValueError, match="relative import"):
-        code_files(tmp_path / "program.py")
+def test_relative_imports_are_followed_in_their_package(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            "program.py": "import package.inner.first",
+            "package/__init__.py": "",
+            "package/inner/__init__.py": "from .second import name",
+            "package/inner/first.py": "from . import third\nfrom .. import fourth",
+            "package/inner/second.py": "from ..fifth import name",
+            "package/inner/third.py": "",
+            "package/fourth.py": "",
+            "package/fifth.py": "",
+            "third.py": "",
+            "fourth.py": "",
+        },
+    )
+    assert set(found(tmp_path)) == {
+        "program.py",
+        "package/__init__.py",
+        "package/inner/__init__.py",
+        *(f"package/inner/{name}.py" for name in ("first", "second", "third")),
+        *("package/fourth.py", "package/fifth.py"),
+    }
 
 
 def test_digests_are_the_checksums_of_the_files(tmp_path: Path):

@@ -7,12 +7,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from image_workflow.models import estimator
-from image_workflow.models.estimator import (
-    assembled,
-    features,
-    regularization_rate,
-    tutorial_estimator,
-)
+from image_workflow.models.estimator import assembled, features, tutorial_estimator
 from samples import labelled_images
 
 
@@ -22,11 +17,6 @@ def test_unfitted_model_is_the_tutorials_estimator():
     assert type(model.estimator) is LogisticRegression
     expected = LogisticRegression(solver="liblinear", C=1.25, random_state=7)
     assert model.estimator.get_params() == expected.get_params()
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8, 2, 10, 49, 0.3, 1e-6, 1_000_000])
-def test_regularization_rate_is_exactly_the_given_rate(rate: float):
-    assert regularization_rate(tutorial_estimator(rate, seed=42)) == rate
 
 
 def test_features_are_rows_of_pixels_from_0_to_1():

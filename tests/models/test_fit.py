@@ -4,7 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from image_workflow.errors import UserError
 from image_workflow.models.estimator import features
 from image_workflow.models.settings import SOLVER_NAMES
 from samples import SETS
+from training import training_options
 
 
 def train(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> bytes:
@@ -32,17 +32,9 @@ def train(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> by
 
 
 def run_fit(data_folder: Path, output: Path, **changes) -> None:
-    options = {
-        "data_folder": data_folder,
-        "regularization": [0.5],
-        "validation_fraction": 0.25,
-        "candidates": None,
-        "solver": "liblinear",
-        "seed": 42,
-        "threads": 1,
-        "output": output,
-    }
-    fit.main(Namespace(**options | changes))
+    program = {"data_folder": data_folder, "candidates": None, "threads": 1, "output": output}
+    options = program | {"regularization": [0.5]} | changes
+    fit.main(training_options(**options))
 
 
 # ---- A single rate -------------------------------------------------------------------------
@@ -177,7 +169,7 @@ def test_kept_scores_are_not_computed_again(tmp_path: Path, caplog: pytest.LogCa
     assert before.keys() == {"0.5.json", "20.json", "3000.json"}
     caplog.clear()
     assert compare(tmp_path, [*RATES, 7], candidates=folder) == expected
-    assert "4 rates to compare on 75 of 300 images, 3 of them as before" in caplog.messages
+    assert "4 candidates to compare on 75 of 300 images, 3 of them as before" in caplog.messages
     after = read_kept(folder)
     assert after.keys() == before.keys() | {"7.json"}
     assert {name: after[name] for name in before} == before

@@ -65,4 +65,4 @@ def test_too_few_images_are_refused(labels: list[int]):
     message = str(raised.value)
     assert message.startswith("expected enough images to hold out 0.16667 of each class")
     assert f"found {len(labels)} images of {len(set(labels))} classes." in message
-    assert message.endswith("Give one regularization rate instead of a list, or add images.")
+    assert message.endswith("instead of a list, such as one regularization rate, or add images.")

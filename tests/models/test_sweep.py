@@ -2,28 +2,26 @@
 
 import logging
 import re
-from argparse import Namespace
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from image_workflow.lineage.results import Candidate, Sweep
+from image_workflow.lineage.results import RATE, Candidate, Sweep
 from image_workflow.models.estimator import features
 from image_workflow.models.settings import SOLVER_NAMES, TrainingSettings
-from image_workflow.models.sweep import Candidates, held_out, rate_label, sweep
+from image_workflow.models.sweep import Candidates, file_name, held_out, sweep
 from samples import SETS, labelled_images
+from training import training_settings
 
 
 def settings(rates: list[float], solver: str = "newton") -> TrainingSettings:
-    options = Namespace(regularization=rates, validation_fraction=0.25, solver=solver, seed=42)
-    return TrainingSettings.from_options(options)
+    return training_settings(regularization=rates, solver=solver)
 
 
 def candidate(rate: float, validation: float, train: float = 1.0) -> Candidate:
-    return Candidate(rate, train_accuracy=train, validation_accuracy=validation)
+    return Candidate({RATE: rate}, train_accuracy=train, validation_accuracy=validation)
 
 
 def choose(*candidates: Candidate, folder: Path) -> Sweep:
@@ -31,8 +29,8 @@ def choose(*candidates: Candidate, folder: Path) -> Sweep:
     kept = Candidates(folder, "fingerprint")
     for one in candidates:
         kept.keep(one)
-    rates = [one.regularization_rate for one in candidates]
-    return sweep(*SETS["ten classes"], settings(rates), threads=1, candidates=kept)
+    rates = [one.parameters[RATE] for one in candidates]
+    return sweep(*SETS["ten classes"], settings(rates), threads=1, kept=kept)
 
 
 # ---- The choice ----------------------------------------------------------------------------
@@ -41,14 +39,14 @@ def choose(*candidates: Candidate, folder: Path) -> Sweep:
 def test_sweep_chooses_the_best_validation_accuracy(tmp_path: Path):
     candidates = candidate(1, 0.8, 0.99), candidate(2, 0.9, 0.7), candidate(3, 0.85)
     found = choose(*candidates, folder=tmp_path)
-    assert found.regularization_rate == 2
-    assert list(asdict(found)) == ["regularization_rate", "n_train", "n_validation", "candidates"]
+    assert found.parameters == {RATE: 2}
+    assert list(found.to_json()) == [RATE, "n_train", "n_validation", "candidates"]
     assert found.candidates == list(candidates)
 
 
 def test_sweep_chooses_the_stronger_regularization_among_equals(tmp_path: Path):
     candidates = candidate(0.1, 0.9), candidate(10, 0.9), candidate(2, 0.9), candidate(50, 0.8)
-    assert choose(*candidates, folder=tmp_path).regularization_rate == 10
+    assert choose(*candidates, folder=tmp_path).parameters == {RATE: 10}
 
 
 def test_candidates_are_sorted_by_rate(tmp_path: Path):
@@ -69,7 +67,7 @@ def test_scores_equal_those_of_scikit_learn_on_both_parts(solver: str):
     mask = held_out(labels, 0.25, 42)
     assert (found.n_train, found.n_validation) == ((~mask).sum(), mask.sum())
     for scored in found.candidates:
-        rate = scored.regularization_rate
+        rate = scored.parameters[RATE]
         binary = LogisticRegression(solver="liblinear", C=1 / rate, tol=1e-8, max_iter=10_000)
         model = OneVsRestClassifier(binary).fit(features(images[~mask]), labels[~mask])
         for part, members in (("train", ~mask), ("validation", mask)):
@@ -98,7 +96,7 @@ def test_candidates_do_not_depend_on_each_other(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("rate", "label"), [(2, "2"), (2.0, "2"), (0.5, "0.5"), (1e-5, "1e-05"), (1e6, "1000000")]
+    ("rate", "name"), [(2, "2"), (2.0, "2"), (0.5, "0.5"), (1e-5, "1e-05"), (1e6, "1000000")]
 )
-def test_equal_rates_have_equal_file_names(rate: float, label: str):
-    assert rate_label(rate) == label
+def test_equal_rates_have_equal_file_names(rate: float, name: str):
+    assert file_name({RATE: rate}) == f"{name}.json"

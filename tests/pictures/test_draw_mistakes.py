@@ -1,4 +1,4 @@
-"""Test the picture of the most confident mistakes."""
+"""Test the picture of the mistakes."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -7,9 +7,11 @@ import joblib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 import draw_mistakes
 from draw_mistakes import Mistakes
+from image_workflow.models.confidences import PROBABILITY, SCORE
 from image_workflow.models.estimator import features, tutorial_estimator
 from picture_checks import check_layout, class_names, data_set_of, words
 from samples import labelled_images
@@ -28,7 +30,7 @@ def test_set() -> tuple[np.ndarray, np.ndarray]:
     return labelled_images(150, 6, 5, CLASSES, seed=2)
 
 
-def mistakes_of(count: int) -> tuple[Mistakes, np.ndarray, np.ndarray]:
+def mistakes_of(count: int, kind: str | None) -> tuple[Mistakes, np.ndarray, np.ndarray]:
     """Return mistakes at the last images of a test set, and its images and labels.
 
     The first pixel of an image is its index.
@@ -37,11 +39,13 @@ def mistakes_of(count: int) -> tuple[Mistakes, np.ndarray, np.ndarray]:
     images[:, 0, 0] = np.arange(200)
     indices = np.arange(200)[::-1][:count]
     confidences = np.linspace(0.98, 0.51, count)
-    return Mistakes(indices, np.ones(count, np.uint8), confidences), images, labels
+    return Mistakes(indices, np.ones(count, np.uint8), confidences, kind), images, labels
 
 
-def draw(count: int, names: list[str], polarity: str = "as_is") -> Figure:
-    mistakes, images, labels = mistakes_of(count)
+def draw(
+    count: int, names: list[str], polarity: str = "as_is", kind: str | None = PROBABILITY
+) -> Figure:
+    mistakes, images, labels = mistakes_of(count, kind)
     return draw_mistakes.draw(mistakes, images, labels, dict(enumerate(names)), polarity)
 
 
@@ -53,6 +57,7 @@ def test_all_wrong_predictions_are_found_with_the_models_probabilities(model, te
     found = draw_mistakes.find_mistakes(model, images, labels)
     predicted = model.predict(features(images))
     probabilities = model.predict_proba(features(images))
+    assert found.kind == PROBABILITY
     assert 5 < len(found.indices) < 145
     assert sorted(found.indices) == np.flatnonzero(predicted != labels).tolist()
     assert found.predicted.tolist() == predicted[found.indices].tolist()
@@ -67,18 +72,22 @@ def test_most_confident_mistakes_come_first_and_equal_ones_in_their_order(model,
     assert (found.indices[1::2] - found.indices[::2] == len(test_set[1])).all()
 
 
-def test_confidences_are_rounded(model, test_set):
-    # BLAS kernels compute different last digits, which must not decide the order.
-    confidences = draw_mistakes.find_mistakes(model, *test_set).confidences
-    assert (confidences == confidences.round(9)).all()
+def test_mistakes_without_confidences_are_in_the_order_of_the_test_set(test_set):
+    images, labels = test_set
+    model = NearestCentroid().fit(features(images[:10]), labels[:10])
+    model.decision_function = model.predict_proba = None
+    found = draw_mistakes.find_mistakes(model, images, labels)
+    assert found.kind is None
+    assert len(found.indices) > 5
+    assert (
+        found.indices.tolist() == np.flatnonzero(model.predict(features(images)) != labels).tolist()
+    )
 
 
-def test_large_numbers_of_mistakes_are_read_in_blocks(model, test_set, monkeypatch):
-    expected = draw_mistakes.find_mistakes(model, *test_set)
-    monkeypatch.setattr(draw_mistakes, "BLOCK", 7)
-    found = draw_mistakes.find_mistakes(model, *test_set)
-    assert found.indices.tolist() == expected.indices.tolist()
-    assert found.confidences.tolist() == expected.confidences.tolist()
+def test_model_without_mistakes_has_none(test_set):
+    images, labels = test_set
+    model = KNeighborsClassifier(1).fit(features(images), labels)
+    assert not len(draw_mistakes.find_mistakes(model, images, labels).indices)
 
 
 # ---- The picture ---------------------------------------------------------------------------
@@ -101,10 +110,34 @@ def test_only_the_30_most_confident_are_drawn():
     assert "51.0%" not in words(figure)
 
 
+def test_scores_have_four_digits():
+    figure = draw(2, ["cat", "dog"], kind=SCORE)
+    check_layout(figure)
+    title, *rest = words(figure)
+    assert (
+        title == "All 2 mistakes in 200 test images: true class → predicted class, decision score"
+    )
+    assert rest == ["cat → dog", "0.9800", "cat → dog", "0.5100"]
+
+
+def test_mistakes_without_confidences_have_no_numbers():
+    figure = draw(31, ["cat", "dog"], kind=None)
+    check_layout(figure)
+    title, *rest = words(figure)
+    assert title == "The first 30 of 31 mistakes in 200 test images: true class → predicted class"
+    assert rest == 30 * ["cat → dog"]
+
+
 def test_a_single_mistake():
     figure = draw(1, ["cat", "dog"])
     check_layout(figure)
     assert words(figure)[0].startswith("The only mistake in 200 test images")
+
+
+def test_label_that_no_class_has_is_drawn_as_a_number():
+    mistakes, images, labels = mistakes_of(1, PROBABILITY)
+    mistakes.predicted[:] = 77
+    assert "cat → 77" in words(draw_mistakes.draw(mistakes, images, labels, {0: "cat"}, "as_is"))
 
 
 def test_no_mistake():
@@ -141,6 +174,7 @@ def test_program_draws_the_models_mistakes(tmp_path: Path, model, test_set):
         images=tmp_path / "images.npy",
         labels=tmp_path / "labels.npy",
         dataset_file=tmp_path / "dataset.json",
+        estimator_folder=None,
         output=tmp_path / "mistakes.png",
         record=None,
     )

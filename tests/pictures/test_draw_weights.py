@@ -7,10 +7,20 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 import draw_weights
-from image_workflow.models.estimator import assembled, tutorial_estimator
+from image_workflow.errors import UserError
+from image_workflow.models.estimator import assembled, features, tutorial_estimator, weights
+from image_workflow.models.own_estimator import is_linear
 from picture_checks import check_layout, class_names, data_set_of, words
+from samples import SETS
 
 
 def coefficients_of(count: int) -> np.ndarray:
@@ -52,6 +62,12 @@ def test_few_extreme_coefficients_do_not_make_the_others_pale():
     assert image.norm.vmax == 1
 
 
+@pytest.mark.parametrize("size", [1e-7, 1, 27_000, 1e30])
+def test_numbers_at_the_colours_overlap_nothing(size: float):
+    coefficients = size * np.linspace(-1, 1, 20)[np.newaxis]
+    check_layout(draw_weights.draw(coefficients, (5, 4), ["a", "b"]))
+
+
 def test_model_without_any_coefficient():
     image = draw_weights.draw(np.zeros((3, 4)), (2, 2), ["a", "b", "c"]).axes[0].images[0]
     assert image.norm.vmax == 1
@@ -81,6 +97,7 @@ def test_program_draws_the_models_coefficients(tmp_path: Path):
         data_set_of(names, [1] * 4, [1] * 4, rows=5, columns=4).write(tmp_path / "dataset.json")
         options = Namespace(
             model=tmp_path / "model.pkl",
+            estimator_folder=None,
             dataset_file=tmp_path / "dataset.json",
             output=tmp_path / "weights.png",
             record=None,
@@ -93,3 +110,63 @@ def test_program_draws_the_models_coefficients(tmp_path: Path):
     assert b"Software" not in first
     assert png(1) == first
     assert png(-1) != first
+
+
+# ---- Linear classifiers --------------------------------------------------------------------
+
+
+LINEAR = [
+    LogisticRegression(),
+    RidgeClassifier(),
+    LinearSVC(),
+    LinearSVC(fit_intercept=False),
+    SGDClassifier(),
+    Perceptron(),
+    LinearDiscriminantAnalysis(),
+    OneVsRestClassifier(LinearSVC(fit_intercept=False)),
+    OneVsRestClassifier(make_pipeline(StandardScaler(), RidgeClassifier())),
+    make_pipeline(StandardScaler(), OneVsRestClassifier(Perceptron())),
+    make_pipeline(StandardScaler(), "passthrough", SGDClassifier()),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["two classes", "three classes"])
+@pytest.mark.parametrize("model", LINEAR, ids=str)
+def test_weights_of_linear_classifiers_are_those_of_their_decision(model, name: str):
+    images, labels = SETS[name]
+    assert is_linear(model)
+    model.fit(features(images), labels)
+    count = len(np.unique(labels))
+    coefficients, intercepts = weights(model)
+    assert draw_weights.checked(coefficients, images.shape[1:], count) is coefficients
+    assert intercepts.shape == (len(coefficients),)
+    rows = features(images)
+    if hasattr(model, "steps"):
+        rows = model[0].transform(rows)
+    if not isinstance(getattr(model, "estimator", None), Pipeline):
+        decision = rows @ coefficients.T + intercepts
+        assert np.allclose(decision.squeeze(), model.decision_function(features(images)))
+
+
+class WithoutCoefficients(LinearClassifierMixin):
+    """A class of the user's own that says it is linear."""
+
+
+@pytest.mark.parametrize("model", [WithoutCoefficients(), make_pipeline(WithoutCoefficients())])
+def test_model_without_coefficients_is_an_error(model):
+    with pytest.raises(UserError, match="WithoutCoefficients has no coef_"):
+        weights(model)
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "found"),
+    [
+        (np.ones((3, 5)), r"\(3, 5\)"),
+        (np.ones((2, 6)), r"\(2, 6\)"),
+        (np.full((3, 6), np.nan), "NaN"),
+    ],
+)
+def test_other_coefficients_are_an_error(coefficients: np.ndarray, found: str):
+    with pytest.raises(UserError, match=rf"array of shape \(3, 6\), found {found}"):
+        draw_weights.checked(coefficients, (2, 3), 3)

@@ -11,8 +11,8 @@ import pytest
 
 import kernels
 from checkout import TOP
-from image_workflow.lineage.results import Candidate, Sweep
-from picture_checks import data_set_of, metrics_of
+from image_workflow.lineage.results import RATE
+from picture_checks import data_set_of, metrics_of, sweep_of
 from samples import SETS
 
 CHILD = """
@@ -30,12 +30,21 @@ for program, options in {
     "draw_confusion": ("--metrics", data / "metrics.json"),
     "draw_mistakes": (*model, *arrays, *dataset),
     "draw_weights": (*model, *dataset),
-    "draw_sweep": ("--sweep", data / "sweep.json"),
+    **{
+        f"draw_sweep {name}": ("--sweep", data / f"{name}.json")
+        for name in ("curves", "dots", "heat_map", "table")
+    },
 }.items():
     words = [*options, "--output", output / f"{program}.png"]
     sys.argv = [program, *map(str, words)]
-    runpy.run_path(str(scripts / f"{program}.py"), run_name="__main__")
+    runpy.run_path(str(scripts / f"{program.split()[0]}.py"), run_name="__main__")
 """
+GRIDS = {
+    "curves": {RATE: [0.1, 0.3, 0.9]},
+    "dots": {"layers": [[50], [50, 50], None]},
+    "heat_map": {"alpha": [0.1, 0.3], "solver": ["adam", "sgd"]},
+    "table": {"alpha": [0.1, 0.3], "solver": ["adam", "sgd"], "tol": [0.1, 1]},
+}
 NAMES = [f"class {number}" for number in range(10)]
 
 
@@ -58,8 +67,8 @@ def data(tmp_path_factory) -> Path:
     matrix = np.zeros((10, 10), int)
     np.add.at(matrix, (labels, predict(model, images)), 1)
     metrics_of(matrix, NAMES).write(folder / "metrics.json")
-    candidates = [Candidate(rate, 0.9, 0.8 + rate / 10) for rate in (0.1, 0.3, 0.9)]
-    Sweep(0.9, 250, 50, candidates).write(folder / "sweep.json")
+    for name, grid in GRIDS.items():
+        sweep_of(grid, [0.81, 0.83, 0.89], n=50).write(folder / f"{name}.json")
     return folder
 
 
@@ -76,7 +85,7 @@ def pictures(data: Path, output: Path, variables: dict[str, str]) -> dict[str, s
 def test_every_processor_and_user_gets_the_same_pictures(data: Path, tmp_path: Path):
     (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.facecolor: red\ntext.color: blue\n")
     expected = pictures(data, tmp_path / "expected", {})
-    assert len(expected) == 6
+    assert len(expected) == 9
     user = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
     # tests/workflow/test_processors.py imitates all processors.
     processors = list(kernels.environments().values())

@@ -1,13 +1,13 @@
 """Check figures as a reader sees them, and make the data that they are drawn from."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from image_workflow.lineage.results import DataSet, ImageClass, Metrics
+from image_workflow.lineage.results import RATE, Candidate, DataSet, ImageClass, Metrics, Sweep
 
 LONG = "Köln Straßenbahn (alt, vor 1970)"
 STRANGE = "$a_{1}$ ^ %s \\frac äß"
@@ -88,7 +88,7 @@ def metrics_of(matrix: list[list[int]] | np.ndarray, names: list[str]) -> Metric
     matrix = np.array(matrix)
     return Metrics(
         accuracy=float(np.trace(matrix) / matrix.sum()),
-        regularization_rate=0.5,
+        parameters={RATE: 0.5},
         n_train=100,
         n_test=int(matrix.sum()),
         classes=list(range(len(matrix))),
@@ -96,3 +96,18 @@ def metrics_of(matrix: list[list[int]] | np.ndarray, names: list[str]) -> Metric
         per_class=[],
         confusion_matrix=matrix.tolist(),
     )
+
+
+def sweep_of(grid: dict[str, list], accuracies: list[float], n: int = 10_000) -> Sweep:
+    """Return the comparison of all points of a grid, with their accuracies on ``n`` images.
+
+    The list of accuracies is repeated. On the training part, each is 0.01 better.
+    """
+    names = sorted(grid)
+    candidates = []
+    for at, values in enumerate(product(*(grid[name] for name in names))):
+        accuracy = accuracies[at % len(accuracies)]
+        point = dict(zip(names, values, strict=True))
+        candidates.append(Candidate(point, accuracy + 0.01, accuracy))
+    best = max(candidates, key=lambda candidate: candidate.validation_accuracy)
+    return Sweep(best.parameters, 5 * n, n, candidates)

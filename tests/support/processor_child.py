@@ -42,14 +42,15 @@ def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:
         description = {"--data-folder": data, "--entry": json.dumps(ENTRY)}
         run_program("describe.py", description, results / "dataset.json")
         run_program("fit.py", {"--data-folder": data, "--threads": threads}, model, rates)
-        run_program("evaluate.py", {**of_model, **measured}, metrics)
+        chosen = {"--sweep": results / "sweep.json"}
+        run_program("evaluate.py", {**of_model, **chosen, **measured}, metrics)
         for picture, options in {
             "preview": {**train, **described},
             "draw_class_balance": described,
             "draw_confusion": {"--metrics": metrics},
             "draw_mistakes": {**of_model, **test},
             "draw_weights": of_model,
-            "draw_sweep": {"--sweep": results / "sweep.json"},
+            "draw_sweep": chosen,
         }.items():
             run_program(f"{picture}.py", options, results / f"{picture.removeprefix('draw_')}.png")
         return {path.name: sha256(path.read_bytes()) for path in sorted(results.iterdir())}

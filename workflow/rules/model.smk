@@ -1,27 +1,22 @@
 # Trains the model, and measures it on the test set.
 
-# One job compares all rates: a process for each rate, or a run in the cloud, would take longer to
-# start than to fit.
-RATES = config["regularization"]
-RATES = sorted(map(float, set(RATES if isinstance(RATES, list) else [RATES])))
-SWEEP = len(RATES) > 1
-
-TRAINING = {
-    "regularization": RATES,
-    # A single rate is compared with nothing, so nothing is held out.
-    "validation_fraction": config["validation_fraction"] if SWEEP else 0,
-    "solver": config["solver"],
-    "seed": config["seed"],
-}
+# One job compares all candidates: a process for each of them, or a run in the cloud, would take
+# longer to start than to fit.
+TRAINING = SETTINGS.arguments()
 
 # training.json lists the versions of the packages in azureml.yaml, wherever the model is trained.
-TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py")
+TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py") | ESTIMATOR_CODE
 TRAIN_RECIPE = recipe(TRAINING, TRAIN_CODE)
-EVALUATE_CODE = code_of("evaluate.py", "train.yaml")
+EVALUATE_CODE = code_of("evaluate.py", "train.yaml") | ESTIMATOR_CODE
 EVALUATE_RECIPE = recipe(EVALUATE_CODE)
 
-# The files that an earlier configuration with several rates may have left.
-ORPHANS = [] if SWEEP else ["results/sweep.png", "results/records/draw_sweep.json"]
+# The files that an earlier configuration may have left, and that this configuration does not have.
+ORPHANS = [
+    file
+    for name, is_drawn in {"sweep": IS_SWEEP, "weights": IS_LINEAR}.items()
+    if not is_drawn
+    for file in (f"results/{name}.png", f"results/records/draw_{name}.json")
+]
 
 
 rule train:
@@ -42,16 +37,17 @@ rule train:
         "results/benchmarks/train.jsonl"
     localrule: IN_CLOUD
     conda:
-        "../envs/train.yaml"
+        MERGED.get("train.yaml", "../envs/train.yaml")
     # Snakemake reduces this to the value of --cores. The model does not depend on it.
     threads: 8
     params:
         settings=TRAINING,
+        estimator=ESTIMATOR_OPTIONS,
         backend=BACKEND,
         orphans=ORPHANS,
         python=PYTHON,
         program=SCRIPTS / "train.py",
-        environment=WORKFLOW / "envs/azureml.yaml",
+        environment=MERGED.get("azureml.yaml", WORKFLOW / "envs/azureml.yaml"),
         code=TRAIN_CODE,
         recipe=TRAIN_RECIPE,
     message:
@@ -60,9 +56,7 @@ rule train:
         "{params.python:q} {params.program:q} --backend {params.backend[requested]}"
         " --azureml {params.backend[azureml]:q} --registry-uri {params.backend[registry_uri]:q}"
         " --experiment-name {params.backend[experiment_name]:q}"
-        " --regularization {params.settings[regularization]}"
-        " --validation-fraction {params.settings[validation_fraction]}"
-        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " {params.settings:q} {params.estimator[folder]:q}"
         " --environment {params.environment:q} --data-folder results/arrays --threads {threads}"
         " --candidates results/candidates --remove {params.orphans}"
         " --output {output.model} --training {output.training}"
@@ -72,6 +66,7 @@ rule train:
 rule evaluate:
     input:
         model="results/model.pkl",
+        sweep="results/sweep.json",
         test_images="results/arrays/test-images.npy",
         test_labels="results/arrays/test-labels.npy",
         dataset="results/dataset.json",
@@ -83,9 +78,10 @@ rule evaluate:
     benchmark:
         "results/benchmarks/evaluate.jsonl"
     conda:
-        "../envs/train.yaml"
+        MERGED.get("train.yaml", "../envs/train.yaml")
     threads: 1
     params:
+        estimator=ESTIMATOR_OPTIONS,
         python=PYTHON,
         program=SCRIPTS / "evaluate.py",
         code=EVALUATE_CODE,
@@ -93,7 +89,7 @@ rule evaluate:
     message:
         "Measure the model on the test set"
     shell:
-        "{params.python:q} {params.program:q} --model {input.model}"
-        " --test-images {input.test_images} --test-labels {input.test_labels}"
+        "{params.python:q} {params.program:q} --model {input.model} {params.estimator[folder]:q}"
+        " --sweep {input.sweep} --test-images {input.test_images} --test-labels {input.test_labels}"
         " --dataset-file {input.dataset}"
         " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"

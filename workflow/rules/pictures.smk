@@ -5,17 +5,18 @@ PICTURE_CODES = {
     "preview": code_of("preview.py", "pictures.yaml"),
     "draw_class_balance": code_of("draw_class_balance.py", "pictures.yaml"),
     "draw_confusion": code_of("draw_confusion.py", "pictures.yaml"),
-    "draw_mistakes": code_of("draw_mistakes.py", "pictures.yaml"),
-    "draw_weights": code_of("draw_weights.py", "pictures.yaml"),
+    "draw_mistakes": code_of("draw_mistakes.py", "pictures.yaml") | ESTIMATOR_CODE,
 }
 PICTURES = [
     "results/preview.png",
     "results/class_balance.png",
     "results/confusion.png",
     "results/mistakes.png",
-    "results/weights.png",
 ]
-if SWEEP:
+if IS_LINEAR:
+    PICTURE_CODES["draw_weights"] = code_of("draw_weights.py", "pictures.yaml") | ESTIMATOR_CODE
+    PICTURES.append("results/weights.png")
+if IS_SWEEP:
     PICTURE_CODES["draw_sweep"] = code_of("draw_sweep.py", "pictures.yaml")
     PICTURES.append("results/sweep.png")
 PICTURE_RECIPES = {rule: recipe(code) for rule, code in PICTURE_CODES.items()}
@@ -138,9 +139,10 @@ rule draw_mistakes:
     benchmark:
         "results/benchmarks/draw_mistakes.jsonl"
     conda:
-        "../envs/pictures.yaml"
+        MERGED.get("pictures.yaml", "../envs/pictures.yaml")
     threads: 1
     params:
+        estimator=ESTIMATOR_OPTIONS,
         python=PYTHON,
         program=SCRIPTS / "draw_mistakes.py",
         code=PICTURE_CODES["draw_mistakes"],
@@ -149,44 +151,47 @@ rule draw_mistakes:
         "Draw {output.png}"
     shell:
         "{params.python:q} {params.program:q}"
-        " --model {input.model} --images {input.images} --labels {input.labels}"
-        " --dataset-file {input.dataset}"
+        " --model {input.model} {params.estimator[folder]:q}"
+        " --images {input.images} --labels {input.labels} --dataset-file {input.dataset}"
         " --output {output.png} --record {output.record} {params.recipe} --log {log}"
 
 
-rule draw_weights:
-    input:
-        model="results/model.pkl",
-        dataset="results/dataset.json",
-    output:
-        png=report(
-            "results/weights.png",
-            caption="../report/captions/weights.rst",
-            category="Model",
-            labels={"result": "Weights"},
-        ),
-        record="results/records/draw_weights.json",
-    log:
-        "results/logs/draw_weights.log",
-    benchmark:
-        "results/benchmarks/draw_weights.jsonl"
-    conda:
-        "../envs/pictures.yaml"
-    threads: 1
-    params:
-        python=PYTHON,
-        program=SCRIPTS / "draw_weights.py",
-        code=PICTURE_CODES["draw_weights"],
-        recipe=PICTURE_RECIPES["draw_weights"],
-    message:
-        "Draw {output.png}"
-    shell:
-        "{params.python:q} {params.program:q}"
-        " --model {input.model} --dataset-file {input.dataset}"
-        " --output {output.png} --record {output.record} {params.recipe} --log {log}"
+if IS_LINEAR:
+
+    rule draw_weights:
+        input:
+            model="results/model.pkl",
+            dataset="results/dataset.json",
+        output:
+            png=report(
+                "results/weights.png",
+                caption="../report/captions/weights.rst",
+                category="Model",
+                labels={"result": "Weights"},
+            ),
+            record="results/records/draw_weights.json",
+        log:
+            "results/logs/draw_weights.log",
+        benchmark:
+            "results/benchmarks/draw_weights.jsonl"
+        conda:
+            MERGED.get("pictures.yaml", "../envs/pictures.yaml")
+        threads: 1
+        params:
+            estimator=ESTIMATOR_OPTIONS,
+            python=PYTHON,
+            program=SCRIPTS / "draw_weights.py",
+            code=PICTURE_CODES["draw_weights"],
+            recipe=PICTURE_RECIPES["draw_weights"],
+        message:
+            "Draw {output.png}"
+        shell:
+            "{params.python:q} {params.program:q}"
+            " --model {input.model} {params.estimator[folder]:q} --dataset-file {input.dataset}"
+            " --output {output.png} --record {output.record} {params.recipe} --log {log}"
 
 
-if SWEEP:
+if IS_SWEEP:
 
     rule draw_sweep:
         input:
@@ -196,7 +201,7 @@ if SWEEP:
                 "results/sweep.png",
                 caption="../report/captions/sweep.rst",
                 category="Model",
-                labels={"result": "Regularization rates"},
+                labels={"result": "Parameter sweep"},
             ),
             record="results/records/draw_sweep.json",
         log:

@@ -1,12 +1,15 @@
 # Registers the model, once for its content.
 
 # All that the receipt says of the model's settings, and where it is registered.
-REGISTRATION = TRAINING | {
+REGISTRATION = {
+    "training": TRAINING,
     "model_name": MODEL_NAME,
     "experiment_name": EXPERIMENT_NAME,
     "registry_uri": config["registry_uri"],
 }
-REGISTER_CODE = code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml")
+REGISTER_CODE = (
+    code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml") | ESTIMATOR_CODE
+)
 REGISTER_RECIPE = recipe(REGISTRATION, REGISTER_CODE)
 
 
@@ -28,15 +31,16 @@ rule register:
         "results/benchmarks/register.jsonl"
     localrule: IN_CLOUD
     conda:
-        "../envs/register.yaml"
+        MERGED.get("register.yaml", "../envs/register.yaml")
     threads: 1
     params:
         settings=REGISTRATION,
+        estimator=ESTIMATOR_OPTIONS,
         backend=BACKEND,
         python=PYTHON,
         program=SCRIPTS / "register.py",
         training_program=SCRIPTS / "fit.py",
-        environment=WORKFLOW / "envs/train.yaml",
+        environment=MERGED.get("train.yaml", WORKFLOW / "envs/train.yaml"),
         code=REGISTER_CODE,
         recipe=REGISTER_RECIPE,
     message:
@@ -45,9 +49,7 @@ rule register:
         "{params.python:q} {params.program:q} --model {input.model} --metrics {input.metrics}"
         " --training {input.training} --sweep {input.sweep} --pictures {input.pictures}"
         " --data-folder results/arrays --dataset-file {input.dataset}"
-        " --regularization {params.settings[regularization]}"
-        " --validation-fraction {params.settings[validation_fraction]}"
-        " --solver {params.settings[solver]} --seed {params.settings[seed]}"
+        " {params.settings[training]:q} {params.estimator[folder]:q}"
         " --training-program {params.training_program:q} --environment {params.environment:q}"
         " --azureml {params.backend[azureml]:q} --registry-uri {params.settings[registry_uri]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"

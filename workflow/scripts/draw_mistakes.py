@@ -1,18 +1,18 @@
-"""Draw the test images that the model is most confident about, but wrong."""
+"""Draw the test images that the model gets wrong, those that it is most confident about first."""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.imports import fast_imports
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet
-from image_workflow.models.estimator import predict
-from image_workflow.models.probabilities import probabilities
+from image_workflow.models.confidences import PROBABILITY, confidences
+from image_workflow.models.estimator import load_model, predict
+from image_workflow.models.settings import add_estimator_folder_option
 from image_workflow.pictures.style import (
     IMAGE_COLOURS,
     LARGE,
@@ -25,16 +25,16 @@ from image_workflow.pictures.style import (
 from image_workflow.pictures.tiles import draw_tiles, tile_width
 
 with fast_imports(hide="pandas"):
-    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.base import ClassifierMixin
 
 MOST = 30
-DECIMALS = 9  # The last digits of a probability differ between processors.
-BLOCK = 1024  # mistakes whose images are in memory at once
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The wrong predictions on the test set, the most confident first.
+    """The wrong predictions on the test set.
+
+    The most confident come first, and equal ones in the order of the test set.
 
     Attributes
     ----------
@@ -43,35 +43,32 @@ class Mistakes:
     predicted : ndarray, shape (n,)
         The labels that the model predicted.
     confidences : ndarray of float64, shape (n,)
-        The probabilities of the predicted classes.
+        How confident the model is of them.
+    kind : {"probability", "decision score"} or None
+        What the confidences are; None if the model has none.
     """
 
     indices: np.ndarray
     predicted: np.ndarray
     confidences: np.ndarray
+    kind: str | None
 
 
-def find_mistakes(model: OneVsRestClassifier, images: np.ndarray, labels: np.ndarray) -> Mistakes:
+def find_mistakes(model: ClassifierMixin, images: np.ndarray, labels: np.ndarray) -> Mistakes:
     """Return all wrong predictions of a model.
 
     Parameters
     ----------
-    model : fitted OneVsRestClassifier
+    model : fitted classifier
     images : ndarray of uint8, shape (n_test, rows, columns)
         May be a memory map.
     labels : ndarray of uint8, shape (n_test,)
     """
     predicted = predict(model, images)
     wrong = np.flatnonzero(predicted != labels)
-    columns = np.searchsorted(model.classes_, predicted[wrong])
-    confidences = np.zeros(len(wrong))
-    for at in range(0, len(wrong), BLOCK):
-        block = slice(at, at + BLOCK)
-        of_classes = probabilities(model, images[wrong[block]])
-        confidences[block] = of_classes[np.arange(len(of_classes)), columns[block]]
-    confidences = confidences.round(DECIMALS)
-    order = np.argsort(-confidences, kind="stable")
-    return Mistakes(wrong[order], predicted[wrong][order], confidences[order])
+    kind, found = confidences(model, images, wrong, predicted[wrong])
+    order = np.argsort(-found, kind="stable")
+    return Mistakes(wrong[order], predicted[wrong][order], found[order], kind)
 
 
 def draw(
@@ -81,7 +78,7 @@ def draw(
     names: dict[int, str],
     polarity: str,
 ) -> Figure:
-    """Return a figure of the most confident mistakes, or one that says that there is none.
+    """Return a figure of the first mistakes, or one that says that there is none.
 
     Parameters
     ----------
@@ -100,7 +97,7 @@ def draw(
     count = min(MOST, total)
     chosen = mistakes.indices[:count]
     pairs = [
-        (names[true], f"→ {names[predicted]}")
+        (names[true], f"→ {names.get(predicted, predicted)}")
         for true, predicted in zip(
             labels[chosen].tolist(), mistakes.predicted[:count].tolist(), strict=True
         )
@@ -108,16 +105,20 @@ def draw(
     in_one_line = [[" ".join(pair)] for pair in pairs]
     fits = widest([line for (line,) in in_one_line]) <= tile_width(10)
     if total > count:
-        which = f"The {count} most confident of {total:,} mistakes"
+        first = f"The {count} most confident" if mistakes.kind else f"The first {count}"
+        which = f"{first} of {total:,} mistakes"
     else:
         which = f"All {total} mistakes" if total > 1 else "The only mistake"
+    what = f", {mistakes.kind}" if mistakes.kind else ""
+    form = ".1%" if mistakes.kind == PROBABILITY else "#.4g"
+    shown = mistakes.confidences[:count] if mistakes.kind else []
     return draw_tiles(
         [images[number] for number in chosen],
         in_one_line if fits else pairs,
         IMAGE_COLOURS[polarity],
         limits=(0, 255),
-        title=f"{which} in {n_test}: true class → predicted class, probability",
-        notes=[f"{confidence:.1%}" for confidence in mistakes.confidences[:count]],
+        title=f"{which} in {n_test}: true class → predicted class{what}",
+        notes=[f"{confidence:{form}}" for confidence in shown],
     )
 
 
@@ -129,7 +130,7 @@ def _message(text: str) -> Figure:
 
 
 def main(options: argparse.Namespace) -> None:
-    model = joblib.load(options.model)
+    model = load_model(options.model, options.estimator_folder)
     images = np.load(options.images, mmap_mode="r")
     labels = np.load(options.labels)
     data_set = DataSet.read(options.dataset_file)
@@ -144,6 +145,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="draw_mistakes.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    add_estimator_folder_option(parser)
     parser.add_argument("--images", type=Path, required=True, help="the .npy of the test images")
     parser.add_argument("--labels", type=Path, required=True, help="the .npy of their labels")
     parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")

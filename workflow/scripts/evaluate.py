@@ -2,22 +2,24 @@
 
 import argparse
 from pathlib import Path
+from textwrap import shorten
 
-import joblib
 import numpy as np
 
 from image_workflow.command import log, run
+from image_workflow.errors import UserError
 from image_workflow.imports import fast_imports
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet, Metrics
-from image_workflow.models.estimator import predict, regularization_rate
+from image_workflow.lineage.results import DataSet, Metrics, Sweep
+from image_workflow.models.estimator import load_model, predict
+from image_workflow.models.settings import add_estimator_folder_option
 
 with fast_imports(hide="pandas"):
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 
 def measure(
-    truth: np.ndarray, predicted: np.ndarray, names: dict[int, str], rate: float, n_train: int
+    truth: np.ndarray, predicted: np.ndarray, names: dict[int, str], parameters: dict, n_train: int
 ) -> Metrics:
     """Return the metrics of a model's predictions.
 
@@ -27,8 +29,8 @@ def measure(
         The labels of the test set, and the model's predictions.
     names : dict of str
         The name of each class, by its label.
-    rate : float
-        The model's regularization rate.
+    parameters : dict
+        The value of each parameter of the model's estimator.
     n_train : int
         How many images the model was trained on.
 
@@ -36,14 +38,25 @@ def measure(
     -------
     Metrics
         A class that was never predicted has precision 0.
+
+    Raises
+    ------
+    UserError
+        If the model predicted a label that no class has.
     """
+    if unknown := set(predicted.tolist()) - names.keys():
+        labels = shorten(", ".join(map(str, sorted(names))), 80, placeholder=" ...")
+        raise UserError(
+            f"the model predicted the label {min(unknown)}, and the data set has the labels "
+            f"{labels}. Correct the predict of its class."
+        )
     classes = np.union1d(truth, predicted)
     by_class = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     scores = "precision", "recall", "f1", "support"
     rows = np.array(by_class, dtype=object).T.tolist()
     return Metrics(
         accuracy=accuracy_score(truth, predicted),
-        regularization_rate=rate,
+        parameters=parameters,
         n_train=n_train,
         n_test=len(truth),
         classes=classes.tolist(),
@@ -57,14 +70,15 @@ def measure(
 
 
 def main(options: argparse.Namespace) -> None:
-    model = joblib.load(options.model)
+    model = load_model(options.model, options.estimator_folder)
     truth = np.load(options.test_labels)
     predicted = predict(model, np.load(options.test_images, mmap_mode="r"))
     data_set = DataSet.read(options.dataset_file)
-    rate = regularization_rate(model)
-    metrics = measure(truth, predicted, data_set.class_names(), rate, data_set.n_train)
+    parameters = Sweep.read(options.sweep).parameters
+    metrics = measure(truth, predicted, data_set.class_names(), parameters, data_set.n_train)
     metrics.write(options.output)
-    inputs = [options.model, options.test_images, options.test_labels, options.dataset_file]
+    inputs = [options.model, options.sweep, options.test_images, options.test_labels]
+    inputs += [options.dataset_file]
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("accuracy %.4f on %d test images", metrics.accuracy, metrics.n_test)
 
@@ -72,6 +86,8 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
+    add_estimator_folder_option(parser)
     parser.add_argument("--test-images", type=Path, required=True, help=".npy of the test images")
     parser.add_argument("--test-labels", type=Path, required=True, help=".npy of their labels")
     parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")

@@ -1,8 +1,9 @@
-"""Train the tutorial's model: logistic regression, one class versus the rest, on pixels of 0-1.
+"""Train the model: the tutorial's logistic regression, or an estimator of your own.
 
-This is the training script that the backend azureml sends to the cloud. If several regularization
-rates are given, each is fitted on a part of the training set, and the rate with the best accuracy
-on the rest is refitted on the whole set. sweep.json, beside the model, has the comparison.
+This is the training script that the backend azureml sends to the cloud. If a parameter has several
+values, such as several regularization rates, each candidate is fitted on a part of the training
+set, and the one with the best accuracy on the rest is refitted on the whole set. sweep.json, beside
+the model, has the comparison.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from image_workflow.models.training import train
 
 def main(options: argparse.Namespace) -> None:
     settings = TrainingSettings.from_options(options)
-    train(
+    deterministic = train(
         options.data_folder,
         settings,
         options.threads,
@@ -25,17 +26,18 @@ def main(options: argparse.Namespace) -> None:
         options.candidates,
         program=Path(__file__),
     )
-    report_to_run(options.output, options.data_folder)
+    report_to_run(options.output, options.data_folder, deterministic)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="fit.py", description=__doc__)
+    # A run in the cloud has its parameters in a file.
+    parser = argparse.ArgumentParser(prog="fit.py", description=__doc__, fromfile_prefix_chars="@")
     parser.add_argument(
         "--data-folder", type=Path, required=True, help="has train-{images,labels}.npy"
     )
     add_training_options(parser)
     parser.add_argument(
-        "--candidates", type=Path, help="folder that keeps the score of each rate for later calls"
+        "--candidates", type=Path, help="folder that keeps the score of each candidate"
     )
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), help="the model does not depend on it"

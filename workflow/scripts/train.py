@@ -47,7 +47,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--threads", type=int, required=True, help="for training on this machine")
     parser.add_argument(
-        "--candidates", type=Path, required=True, help="keeps the score of each rate, see fit.py"
+        "--candidates", type=Path, required=True, help="keeps the scores, see fit.py"
     )
     parser.add_argument("--output", type=Path, required=True, help="model.pkl")
     parser.add_argument("--training", type=Path, required=True, help="training.json")

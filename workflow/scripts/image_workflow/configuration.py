@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import relevance
 from jsonschema.validators import extend
 
-from image_workflow.errors import UserError
+from image_workflow.errors import UserError, nearest
 
 
 class ConfigurationError(UserError):
@@ -115,6 +114,30 @@ def with_numbers(value, schema: dict):
     return value
 
 
+def typed(value: object) -> object:
+    """Convert texts to the numbers, truth values and nulls that YAML would read them as.
+
+    In a list or section on the command line, Snakemake reads all values as text.
+
+    Examples
+    --------
+    >>> typed({"alpha": "1e-3", "early_stopping": "true", "layers": [["100"]], "solver": "adam"})
+    {'alpha': 0.001, 'early_stopping': True, 'layers': [[100]], 'solver': 'adam'}
+    """
+    if isinstance(value, dict):
+        return {typed(key): typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError):
+            found = yaml.safe_load(value)
+            if found is None or type(found) in (bool, int, float):
+                return found
+        with suppress(ValueError):  # YAML takes 1e-3 for text.
+            return float(value)
+    return value
+
+
 def sentence(error: ValidationError) -> str:
     """Describe an error: the key, its value, the allowed values, and the nearest valid name."""
     path = ".".join(str(part) for part in error.absolute_path)
@@ -183,10 +206,3 @@ def _shown(default) -> str:
     if isinstance(default, bool):
         default = str(default).lower()
     return f"`{default}`" if default != "" else "(empty)"
-
-
-def nearest(name: object, known: list[str]) -> str:
-    """Return the nearest of the known names as a question, and all of them."""
-    close = get_close_matches(str(name), known, 1, cutoff=0.5)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}allowed: {', '.join(known)}."

@@ -50,18 +50,20 @@ def _file_digest(path: Path) -> str:
 def _imported_files(path: Path, folder: Path) -> list[Path]:
     """Return the files below ``folder`` that one file imports, including packages' __init__.py."""
     tree = ast.parse(path.read_bytes(), filename=path)
-    return [file for name in _imported_names(tree) for file in _files_of(name.split("."), folder)]
+    package = path.relative_to(folder).parent.parts
+    return [file for parts in _imported_names(tree, package) for file in _files_of(parts, folder)]
 
 
-def _imported_names(tree: ast.AST) -> Iterator[str]:
+def _imported_names(tree: ast.AST, package: tuple[str, ...]) -> Iterator[list[str]]:
+    """Yield the parts of each imported name. ``package`` is that of the importing file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.split(".") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError("relative imports are not followed; name the package instead")
+            start = package[: len(package) + 1 - node.level] if node.level else ()
+            module = node.module.split(".") if node.module else []
             # An imported name is a module of the package, or a name in it.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ([*start, *module, alias.name] for alias in node.names)
 
 
 def _files_of(parts: list[str], folder: Path) -> Iterator[Path]:

@@ -14,6 +14,8 @@ from image_workflow.files import write_json
 
 #: The version of the receipt's schema. Raise it when a key changes its meaning or goes away.
 RECEIPT_SCHEMA = 1
+#: The only parameter of the estimator logistic_regression.
+RATE = "regularization_rate"
 
 
 class Result:
@@ -41,9 +43,13 @@ class Result:
         """Return an object with the values of parsed JSON."""
         return cls(**content)
 
+    def to_json(self) -> dict:
+        """Return the content in the form in which it is stored."""
+        return asdict(self)
+
     def write(self, path: Path) -> None:
         """Write the file."""
-        write_json(path, asdict(self))
+        write_json(path, self.to_json())
 
 
 @dataclass(frozen=True)
@@ -152,37 +158,48 @@ class DataSet(Result):
 
 @dataclass(frozen=True)
 class Candidate:
-    """The score of one regularization rate.
+    """The score of one point of the grid: of one value for each parameter.
 
     Attributes
     ----------
-    regularization_rate : float
+    parameters : dict
+        The values, by parameter. For the estimator logistic_regression, the only parameter is
+        ``regularization_rate``.
     train_accuracy : float
         On the images that the candidate was fitted on.
     validation_accuracy : float
         On the images that were held out.
     """
 
-    regularization_rate: float
+    parameters: dict
     train_accuracy: float
     validation_accuracy: float
+
+    @classmethod
+    def from_json(cls, content: dict) -> Self:
+        """Return an object with the values of parsed JSON."""
+        return cls(**with_parameters(content))
+
+    def to_json(self) -> dict:
+        """Return the content in the form in which it is stored."""
+        return with_rate(asdict(self))
 
 
 @dataclass(frozen=True)
 class Sweep(Result):
-    """sweep.json: the comparison of regularization rates.
+    """sweep.json: the comparison of the estimator's parameters.
 
     Attributes
     ----------
-    regularization_rate : float
-        The chosen rate.
+    parameters : dict
+        The chosen value of each parameter.
     n_train, n_validation : int
         How many images the candidates were fitted on, and how many were held out.
     candidates : list of Candidate
-        Empty if a single rate was given, because nothing was compared then.
+        Empty if each parameter has a single value, because nothing was compared then.
     """
 
-    regularization_rate: float
+    parameters: dict
     n_train: int
     n_validation: int
     candidates: list[Candidate]
@@ -190,8 +207,23 @@ class Sweep(Result):
     @classmethod
     def from_json(cls, content: dict) -> Self:
         """Return an object with the values of parsed JSON."""
-        candidates = [Candidate(**candidate) for candidate in content["candidates"]]
-        return cls(**content | {"candidates": candidates})
+        candidates = [Candidate.from_json(candidate) for candidate in content["candidates"]]
+        return cls(**with_parameters(content) | {"candidates": candidates})
+
+    def to_json(self) -> dict:
+        """Return the content in the form in which it is stored."""
+        candidates = [candidate.to_json() for candidate in self.candidates]
+        return with_rate(asdict(self) | {"candidates": candidates})
+
+    def varied(self) -> list[str]:
+        """Return the parameters that differ between the candidates."""
+        points = [candidate.parameters for candidate in self.candidates]
+        # JSON tells 1 from true, which are equal in Python.
+        return [
+            name
+            for name in (points[0] if points else {})
+            if len({json.dumps(point[name]) for point in points}) > 1
+        ]
 
 
 @dataclass(frozen=True)
@@ -201,7 +233,8 @@ class Metrics(Result):
     Attributes
     ----------
     accuracy : float
-    regularization_rate : float
+    parameters : dict
+        The value of each parameter of the estimator.
     n_train, n_test : int
         How many images the model was trained on and measured on.
     classes : list of int
@@ -216,7 +249,7 @@ class Metrics(Result):
     """
 
     accuracy: float
-    regularization_rate: float
+    parameters: dict
     n_train: int
     n_test: int
     classes: list[int]
@@ -224,10 +257,54 @@ class Metrics(Result):
     per_class: list[dict]
     confusion_matrix: list[list[int]]
 
+    @classmethod
+    def from_json(cls, content: dict) -> Self:
+        """Return an object with the values of parsed JSON."""
+        return cls(**with_parameters(content))
+
+    def to_json(self) -> dict:
+        """Return the content in the form in which it is stored."""
+        return with_rate(asdict(self))
+
     def summary(self) -> dict[str, float]:
         """Return the numbers that the registry and the receipt show."""
-        names = "accuracy", "regularization_rate", "n_train", "n_test"
-        return {name: getattr(self, name) for name in names}
+        names = "accuracy", RATE, "n_train", "n_test"
+        content = self.to_json()
+        return {name: content[name] for name in names if name in content}
+
+
+def is_rate(parameters: dict) -> bool:
+    """Return whether the only parameter is a regularization rate."""
+    return parameters.keys() == {RATE} and isinstance(parameters[RATE], int | float)
+
+
+def with_rate(content: dict) -> dict:
+    """Return JSON with ``regularization_rate`` in place of the section ``parameters``.
+
+    The files of the estimator logistic_regression have had this form from the beginning. Other
+    estimators keep the section.
+
+    Examples
+    --------
+    >>> with_rate({"parameters": {"regularization_rate": 0.5}, "n_train": 9})
+    {'regularization_rate': 0.5, 'n_train': 9}
+    >>> with_rate({"parameters": {"alpha": 0.5}, "n_train": 9})
+    {'parameters': {'alpha': 0.5}, 'n_train': 9}
+    """
+    if not is_rate(content["parameters"]):
+        return content
+    return {
+        (RATE if key == "parameters" else key): (value[RATE] if key == "parameters" else value)
+        for key, value in content.items()
+    }
+
+
+def with_parameters(content: dict) -> dict:
+    """Return JSON with the section ``parameters``, the opposite of :func:`with_rate`."""
+    if RATE not in content:
+        return content
+    others = {key: value for key, value in content.items() if key != RATE}
+    return dict(parameters={RATE: content[RATE]}, **others)  # A TypeError if it has both.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +329,8 @@ class Training(Result):
     model_sha256 : str
     machine : dict or None
         See :func:`image_workflow.lineage.machine.machine`; None if a run did not report it.
+    deterministic : bool or None
+        Whether two trainings on the same machine give the same model; None if it is not known.
     fingerprint : str or None
         The digest of everything that decides the model; None for training on this machine.
     arguments : list of str
@@ -270,6 +349,7 @@ class Training(Result):
     metrics: dict | None = None
     model_sha256: str
     machine: dict | None
+    deterministic: bool | None
     fingerprint: str | None = None
     arguments: list[str]
     environment: dict[str, str]
@@ -323,6 +403,7 @@ class Receipt(Result):
     idx_sha256: dict[str, str]
     environment: dict[str, str]
     machine: dict | None
+    deterministic: bool | None
     git: dict
 
     @classmethod
@@ -344,7 +425,8 @@ class Receipt(Result):
         parameters : dict of str
             The settings of the training, as text.
         sha256 : dict of str
-            The checksums of ``model``, ``data`` and ``code``.
+            The checksums of ``model``, ``data`` and ``code``, and of the user's file with the
+            estimator, ``estimator``, if there is one.
         git : dict
             See :func:`image_workflow.lineage.git.git_state`.
         """
@@ -364,5 +446,16 @@ class Receipt(Result):
             idx_sha256=data_set.idx_sha256,
             environment=training.environment,
             machine=training.machine,
+            deterministic=training.deterministic,
             git=git,
         )
+
+    @classmethod
+    def from_json(cls, content: dict) -> Self:
+        """Return an object with the values of parsed JSON."""
+        sweep = content["sweep"] and Sweep.from_json(content["sweep"])
+        return cls(**content | {"sweep": sweep})
+
+    def to_json(self) -> dict:
+        """Return the content in the form in which it is stored."""
+        return asdict(self) | {"sweep": self.sweep and self.sweep.to_json()}

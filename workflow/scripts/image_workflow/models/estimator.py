@@ -1,18 +1,24 @@
-"""The model: one binary logistic regression for each class, as a plain scikit-learn estimator."""
+"""The default model: one binary logistic regression for each class, and what all models can do."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import joblib
 import numpy as np
 
-from image_workflow.imports import fast_imports
+from image_workflow.errors import UserError
+from image_workflow.imports import fast_imports, make_importable
 
 # scikit-learn imports pandas if it finds it, which takes a fifth of the time. The model needs none.
 with fast_imports(hide="pandas"):
+    from sklearn.base import ClassifierMixin
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import LabelBinarizer
 
 BLOCK = 64  # images to predict at once; their scaled pixels stay in a core's cache
+LARGE_BLOCK = 4096  # for other estimators; a call of theirs may take long to begin
 
 
 def tutorial_estimator(rate: float, seed: int) -> OneVsRestClassifier:
@@ -74,15 +80,30 @@ def assembled(
     return model
 
 
-def regularization_rate(model: OneVsRestClassifier) -> float:
-    """Return the model's regularization rate, 1 / C, without the rounding error of two divisions.
+def classes_of(labels: np.ndarray) -> np.ndarray:
+    """Return the sorted labels, each once, or raise UserError if there is only one."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise UserError(
+            f"expected images of at least two classes, found only label {classes[0]}. "
+            "Add images of another class to the training set."
+        )
+    return classes
 
-    Examples
-    --------
-    >>> 1 / (1 / 49), regularization_rate(tutorial_estimator(49, seed=42))
-    (49.00000000000001, 49.0)
+
+def load_model(path: Path, estimator_folder: Path | None) -> ClassifierMixin:
+    """Return the model in a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Written by our own training: a pickle can run any code.
+    estimator_folder : pathlib.Path or None
+        Has the user's file with the class of the model, and the modules that it imports.
     """
-    return float(f"{1 / model.estimator.C:.15g}")
+    if estimator_folder:
+        make_importable(estimator_folder)
+    return joblib.load(path)
 
 
 def features(images: np.ndarray) -> np.ndarray:
@@ -99,13 +120,43 @@ def features(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255.0
 
 
-def weights(model: OneVsRestClassifier) -> tuple[np.ndarray, np.ndarray]:
+def weights(model: ClassifierMixin) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients, shape (k, n_features), and the intercepts, shape (k,).
 
     k is the number of classes, or 1 for two classes.
+
+    Parameters
+    ----------
+    model : fitted linear classifier
+        It may be behind a scaler in a Pipeline, or in a OneVsRestClassifier.
+
+    Raises
+    ------
+    UserError
+        If the model has no coefficients.
     """
-    coefficients = np.vstack([binary.coef_ for binary in model.estimators_])
-    return coefficients, np.concatenate([binary.intercept_ for binary in model.estimators_])
+    if hasattr(model, "steps"):
+        return weights(model.steps[-1][1])
+    if hasattr(model, "estimators_"):
+        parts = [weights(binary) for binary in model.estimators_]
+        coefficients, intercepts = zip(*parts, strict=True)
+        return np.vstack(coefficients), np.concatenate(intercepts)
+    if not hasattr(model, "coef_"):
+        raise UserError(
+            f"the fitted {type(model).__name__} has no coef_, which a linear classifier must have. "
+            "Set it in the fit of its class, or derive the class from ClassifierMixin only."
+        )
+    coefficients = np.atleast_2d(model.coef_)
+    # Without fit_intercept, the intercept of all classes is a single 0.
+    intercepts = np.broadcast_to(getattr(model, "intercept_", 0.0), len(coefficients))
+    return coefficients, intercepts
+
+
+def is_logistic_regression(model: ClassifierMixin) -> bool:
+    """Return whether a model is one binary logistic regression for each class."""
+    return isinstance(model, OneVsRestClassifier) and all(
+        isinstance(binary, LogisticRegression) for binary in model.estimators_
+    )
 
 
 def scores(model: OneVsRestClassifier, images: np.ndarray) -> Iterator[np.ndarray]:
@@ -113,7 +164,7 @@ def scores(model: OneVsRestClassifier, images: np.ndarray) -> Iterator[np.ndarra
 
     Parameters
     ----------
-    model : fitted OneVsRestClassifier
+    model : fitted OneVsRestClassifier of LogisticRegressions
         Takes pixels scaled to 0-1.
     images : ndarray of uint8, shape (n, rows, columns)
         May be a memory map.
@@ -128,13 +179,13 @@ def scores(model: OneVsRestClassifier, images: np.ndarray) -> Iterator[np.ndarra
         yield features(images[at : at + BLOCK]) @ coefficients.T + intercepts
 
 
-def predict(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
-    """Return the same labels as ``model.predict``, but compute all classes at once, in blocks.
+def predict(model: ClassifierMixin, images: np.ndarray) -> np.ndarray:
+    """Return the same labels as ``model.predict``, but scale the pixels in blocks.
 
     Parameters
     ----------
-    model : fitted OneVsRestClassifier
-        Takes pixels scaled to 0-1.
+    model : fitted classifier
+        Takes pixels scaled to 0-1, one row for each image.
     images : ndarray of uint8, shape (n, rows, columns)
         May be a memory map.
 
@@ -142,10 +193,38 @@ def predict(model: OneVsRestClassifier, images: np.ndarray) -> np.ndarray:
     -------
     ndarray, shape (n,)
         The label of each image.
+
+    Raises
+    ------
+    UserError
+        If the model's predict fails, or does not return one label for each image.
     """
+    if not is_logistic_regression(model):
+        starts = range(0, len(images), LARGE_BLOCK)
+        blocks = (features(images[at : at + LARGE_BLOCK]) for at in starts)
+        return np.concatenate([own_labels(model, block) for block in blocks])
     chosen = []
     for block in scores(model, images):
         # Among equal scores scikit-learn chooses the last class.
         last = block.shape[1] - 1 - block[:, ::-1].argmax(axis=1)
         chosen.append(last if block.shape[1] > 1 else (block[:, 0] > 0).astype(int))
     return model.classes_[np.concatenate(chosen)]
+
+
+def own_labels(model: ClassifierMixin, rows: np.ndarray) -> np.ndarray:
+    """Return the labels that an estimator predicts for rows of pixels, or raise UserError."""
+    try:
+        predicted = np.asarray(model.predict(rows))
+    except Exception as error:
+        logging.exception("predict failed")
+        raise UserError(
+            f"the estimator's predict failed on {len(rows):,} images: {type(error).__name__}: "
+            f"{error}. Correct its class, or choose other parameters."
+        ) from error
+    if predicted.shape == (len(rows),) and np.isin(predicted, np.arange(256)).all():
+        return predicted.astype(np.uint8)
+    raise UserError(
+        f"the estimator's predict must return one label of 0 to 255 for each of {len(rows):,} "
+        f"images, found an array of {predicted.dtype} of shape {predicted.shape}. Correct its "
+        "class."
+    )

@@ -12,8 +12,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from image_workflow.errors import UserError
-from image_workflow.models.estimator import assembled, features, tutorial_estimator, weights
+from image_workflow.models.estimator import (
+    assembled,
+    classes_of,
+    features,
+    tutorial_estimator,
+    weights,
+)
 from image_workflow.newton import NewtonOneVsRest
 
 log = logging.getLogger(__name__)
@@ -54,7 +59,7 @@ def fit_liblinear(
     UserError
         If there is only one class.
     """
-    classes = _classes(labels)
+    classes = classes_of(labels)
     model = tutorial_estimator(rate, seed)
     pixels = features(images)
     # Two classes need one binary model; its positive class is the second.
@@ -102,7 +107,7 @@ def fit_newton(
         The relative gradient at which to stop. Without it, the coefficients are rounded so that
         every processor finds the same bits.
     """
-    _classes(labels)
+    classes_of(labels)
     # The progress bar counts decimal digits of the relative gradient. It shows on a terminal only.
     target = tol or ROUNDED_TOL
     bar = tqdm(
@@ -140,16 +145,6 @@ def fit_newton(
 
 
 SOLVERS = {"liblinear": fit_liblinear, "newton": fit_newton}
-
-
-def _classes(labels: np.ndarray) -> np.ndarray:
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise UserError(
-            f"expected images of at least two classes, found only label {classes[0]}. "
-            "Add images of another class to the training set."
-        )
-    return classes
 
 
 def _fit_class(binary, pixels, labels, label):

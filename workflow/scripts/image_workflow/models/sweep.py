@@ -1,20 +1,21 @@
-"""Choose the regularization rate on images that are held out from the training set.
+"""Choose the estimator's parameters on images that are held out from the training set.
 
-No candidate depends on another: near rate 1 all candidates start from the same rough fit, elsewhere
-each has a start of its own. So a change of the list leaves the scores of the other rates as they
-are, and scores can be kept from one call to the next.
+No candidate depends on another: near rate 1 all logistic regressions start from the same rough fit,
+elsewhere each has a start of its own. So a change of the grid leaves the scores of the other
+candidates as they are, and scores can be kept from one call to the next.
 """
 
 import json
 import logging
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from image_workflow.errors import UserError
 from image_workflow.files import write_json
-from image_workflow.lineage.results import Candidate, Sweep
+from image_workflow.lineage.checksums import sha256_of_json
+from image_workflow.lineage.results import RATE, Candidate, Sweep, is_rate
 from image_workflow.models.estimator import predict
 from image_workflow.models.settings import TrainingSettings
 from image_workflow.models.solvers import SOLVERS, fit_newton
@@ -55,50 +56,63 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         mask[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
     if not mask.any():
         raise UserError(
-            f"expected enough images to hold out {fraction:g} of each class, to compare "
-            f"regularization rates, found {len(labels)} images of {len(np.unique(labels))} "
-            "classes. Give one regularization rate instead of a list, or add images."
+            f"expected enough images to hold out {fraction:g} of each class, to compare candidates "
+            f"on them, found {len(labels)} images of {len(np.unique(labels))} classes. Give one "
+            "value of each parameter instead of a list, such as one regularization rate, or add "
+            "images."
         )
     return mask
 
 
-def rate_label(rate: float) -> str:
-    """Return a rate as it is written in file names, the same for 2 and 2.0."""
-    return str(float(rate)).removesuffix(".0")
+def label(point: dict) -> str:
+    """Return a point of the grid as text: ``rate 0.5``, or ``alpha=0.1, solver=adam``."""
+    if is_rate(point):
+        return f"rate {point[RATE]:g}"
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items())
+
+
+def file_name(point: dict) -> str:
+    """Return the name of the file that keeps a point's score, the same for 2 and 2.0.
+
+    It is the rate, or a digest of all parameters.
+    """
+    if is_rate(point):
+        return str(float(point[RATE])).removesuffix(".0") + ".json"
+    return sha256_of_json(point)[:16] + ".json"
 
 
 class Candidates:
-    """The kept scores of rates, in one file for each rate.
+    """The kept scores of candidates, in one file for each point of the grid.
 
     Parameters
     ----------
     folder : pathlib.Path or None
         Where the files are. None keeps no scores.
     fingerprint : str or None
-        The digest of everything that decides a score, apart from the rate. Files with another
+        The digest of everything that decides a score, apart from the point. Files with another
         fingerprint are ignored.
     """
 
     def __init__(self, folder: Path | None, fingerprint: str | None = None):
         self.folder, self.fingerprint = folder, fingerprint
 
-    def find(self, rate: float) -> Candidate | None:
-        """Return the kept score of a rate, or None."""
+    def find(self, point: dict) -> Candidate | None:
+        """Return the kept score of a point, or None."""
         if self.folder is None:
             return None
         try:
-            path = self.folder / f"{rate_label(rate)}.json"
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = json.loads((self.folder / file_name(point)).read_text(encoding="utf-8"))
             same = kept["fingerprint"] == self.fingerprint
-            return Candidate(**kept["candidate"]) if same else None
+            scores = (kept["candidate"][f"{part}_accuracy"] for part in ("train", "validation"))
+            return Candidate(point, *scores) if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep(self, candidate: Candidate) -> None:
-        """Write the score of a rate."""
+        """Write the score of a point."""
         if self.folder:
-            path = self.folder / f"{rate_label(candidate.regularization_rate)}.json"
-            write_json(path, {"candidate": asdict(candidate), "fingerprint": self.fingerprint})
+            content = {"candidate": candidate.to_json(), "fingerprint": self.fingerprint}
+            write_json(self.folder / file_name(candidate.parameters), content)
 
 
 def sweep(
@@ -106,11 +120,12 @@ def sweep(
     labels: np.ndarray,
     settings: TrainingSettings,
     threads: int,
-    candidates: Candidates,
+    kept: Candidates,
 ) -> Sweep:
-    """Score each rate on the held-out images and choose the best.
+    """Score each point of the grid on the held-out images and choose the best.
 
-    Among rates with equal validation accuracy, the stronger regularization is chosen.
+    Of points with equal validation accuracy, the first is chosen. Regularization rates count from
+    the largest, so the stronger regularization is chosen.
 
     Parameters
     ----------
@@ -120,46 +135,45 @@ def sweep(
     settings : TrainingSettings
     threads : int
         The scores do not depend on it.
-    candidates : Candidates
+    kept : Candidates
         Supplies the scores of earlier calls, and keeps the new ones.
     """
     mask = held_out(labels, settings.validation_fraction, settings.seed)
-    scores = {rate: candidates.find(rate) for rate in settings.rates}
-    missing = [rate for rate, score in scores.items() if score is None]
+    points = settings.points()
+    candidates = [kept.find(point) for point in points]
+    missing = [point for point, found in zip(points, candidates, strict=True) if found is None]
     log.info(
-        "%d rates to compare on %d of %d images, %d of them as before",
-        *(len(scores), mask.sum(), len(mask), len(scores) - len(missing)),
+        "%d candidates to compare on %d of %d images, %d of them as before",
+        *(len(points), mask.sum(), len(mask), len(points) - len(missing)),
     )
     if missing:
         training, validation = ((images[part], labels[part]) for part in (~mask, mask))
         fit = candidate_fit(training, missing, settings, threads)
-        for rate in missing:
-            model = fit(rate)
-            scores[rate] = Candidate(rate, *(accuracy(model, *s) for s in (training, validation)))
-            candidates.keep(scores[rate])
-    for score in scores.values():
+    for number, point in enumerate(points):
+        if candidates[number] is None:
+            model = fit(point)
+            accuracies = (accuracy(model, *part) for part in (training, validation))
+            candidates[number] = Candidate(point, *accuracies)
+            kept.keep(candidates[number])
         log.info(
-            "rate %g: accuracy %.4f on the training part, %.4f on the held-out part",
-            *(score.regularization_rate, score.train_accuracy, score.validation_accuracy),
+            "candidate %d of %d, %s: accuracy %.4f on the training part, %.4f on the held-out part",
+            *(number + 1, len(points), label({name: point[name] for name in settings.varied()})),
+            *(candidates[number].train_accuracy, candidates[number].validation_accuracy),
         )
     best = max(
-        scores.values(), key=lambda score: (score.validation_accuracy, score.regularization_rate)
+        candidates if settings.is_own else reversed(candidates),
+        key=lambda candidate: candidate.validation_accuracy,
     )
-    return Sweep(
-        regularization_rate=best.regularization_rate,
-        n_train=int((~mask).sum()),
-        n_validation=int(mask.sum()),
-        candidates=list(scores.values()),
-    )
+    return Sweep(best.parameters, int((~mask).sum()), int(mask.sum()), candidates)
 
 
 def candidate_fit(
     training: tuple[np.ndarray, np.ndarray],
-    rates: list[float],
+    points: list[dict],
     settings: TrainingSettings,
     threads: int,
-):
-    """Return a function that fits a candidate at a rate.
+) -> Callable:
+    """Return a function that fits a candidate at a point of the grid.
 
     With newton, candidates near rate 1 start from a rough fit at rate 1. That start changes only
     the time: the candidates are fitted to ``CANDIDATE_TOL``.
@@ -168,23 +182,35 @@ def candidate_fit(
     ----------
     training : tuple of ndarray
         Images and labels to fit on.
-    rates : list of float
-        The rates that will be fitted. The rough fit is made only if one of them is near rate 1.
+    points : list of dict
+        The points that will be fitted. The rough fit is made only if a rate of them is near 1.
     """
+    if settings.is_own or settings.solver != "newton":
+        return lambda point: fit(*training, point, settings, threads)
     arguments = settings.seed, threads
-    if settings.solver != "newton":
-        return lambda rate: SOLVERS[settings.solver](*training, rate, *arguments)
-    near = [rate for rate in rates if 1 / NEAR <= rate <= NEAR]
+    near = [point for point in points if 1 / NEAR <= point[RATE] <= NEAR]
     rough = None
     if near:
         log.info("rough fit at rate 1, the start for rates from 1/%d to %d", NEAR, NEAR)
         rough = fit_newton(*training, 1.0, *arguments, tol=ROUGH_TOL)
 
-    def fit(rate):
-        start = rough if rate in near else None
-        return fit_newton(*training, rate, *arguments, start=start, tol=CANDIDATE_TOL)
+    def fit_candidate(point):
+        start = rough if point in near else None
+        return fit_newton(*training, point[RATE], *arguments, start=start, tol=CANDIDATE_TOL)
 
-    return fit
+    return fit_candidate
+
+
+def fit(
+    images: np.ndarray, labels: np.ndarray, point: dict, settings: TrainingSettings, threads: int
+):
+    """Return the fitted model at a point of the grid. It does not depend on ``threads``."""
+    if settings.is_own:
+        # It imports more of scikit-learn than the default estimator needs.
+        from image_workflow.models.own_fit import fit_own
+
+        return fit_own(images, labels, point, settings, threads)
+    return SOLVERS[settings.solver](images, labels, point[RATE], settings.seed, threads)
 
 
 def accuracy(model, images: np.ndarray, labels: np.ndarray) -> float:

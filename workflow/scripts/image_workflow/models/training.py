@@ -9,13 +9,13 @@ import numpy as np
 
 from image_workflow.data import idx
 from image_workflow.data.arrays import find_array
+from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.code import code_digests
 from image_workflow.lineage.results import Sweep
 from image_workflow.models.settings import TrainingSettings
-from image_workflow.models.solvers import SOLVERS
-from image_workflow.models.sweep import Candidates, sweep
+from image_workflow.models.sweep import Candidates, fit, label, sweep
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,9 @@ def train(
     output: Path,
     candidates_folder: Path | None,
     program: Path,
-) -> None:
-    """Choose the regularization rate, fit the model, and write it with sweep.json beside it.
+    versions: dict[str, str] | None = None,
+) -> bool | None:
+    """Choose the parameters, fit the model, and write it with sweep.json beside it.
 
     Parameters
     ----------
@@ -40,36 +41,73 @@ def train(
     output : pathlib.Path
         The model's file.
     candidates_folder : pathlib.Path or None
-        Keeps the score of each rate for later calls.
+        Keeps the score of each candidate for later calls.
     program : pathlib.Path
         fit.py. Kept scores are valid only for the same code.
+    versions : dict of str, optional
+        The versions of more packages, for which kept scores are valid.
+
+    Returns
+    -------
+    bool or None
+        Whether the training is deterministic; None if it is not known.
     """
+    if settings.is_own:
+        from image_workflow.models.own_estimator import check
+
+        check(settings)
     images = find_array(data_folder, "train-images")
     labels = find_array(data_folder, "train-labels")
-    rate = settings.rates[0]
+    point = settings.points()[0]
     # Always write sweep.json: Snakemake tracks parameters only for outputs it has recorded.
-    comparison = Sweep(rate, n_train=len(images), n_validation=0, candidates=[])
-    if len(settings.rates) > 1:
-        key = candidates_folder and fingerprint(images, labels, settings, program)
+    comparison = Sweep(point, n_train=len(images), n_validation=0, candidates=[])
+    if settings.is_sweep:
+        key = candidates_folder and fingerprint(images, labels, settings, program, versions)
         kept = Candidates(candidates_folder, key)
         comparison = sweep(images, labels, settings, threads, kept)
-        rate = comparison.regularization_rate
-    log.info("%s: %d images, regularization rate %g", settings.solver, len(images), rate)
-    model = SOLVERS[settings.solver](images, labels, rate, settings.seed, threads)
+        point = comparison.parameters
+    name = settings.estimator if settings.is_own else settings.solver
+    log.info("%s: %d images, %s", name, len(images), label(point) or "default parameters")
+    model = fit(images, labels, point, settings, threads)
     with replacing(output) as (part,):
-        joblib.dump(model, part)
+        dump(model, part, settings)
     comparison.write(output.with_name("sweep.json"))
+    if not settings.is_own:
+        return True
+    from image_workflow.models.own_fit import is_deterministic
+
+    return is_deterministic(images, labels, point, settings)
+
+
+def dump(model, path: Path, settings: TrainingSettings) -> None:
+    """Write a model, or raise UserError if it cannot be pickled."""
+    try:
+        joblib.dump(model, path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"the fitted {settings.estimator} cannot be pickled: {type(error).__name__}: {error}. "
+            "Its attributes must not contain open files, locks, lambdas or local functions."
+        ) from error
 
 
 def fingerprint(
-    images: np.ndarray, labels: np.ndarray, settings: TrainingSettings, program: Path
+    images: np.ndarray,
+    labels: np.ndarray,
+    settings: TrainingSettings,
+    program: Path,
+    versions: dict[str, str] | None = None,
 ) -> str:
-    """Return a digest of everything that decides a candidate's score, apart from its rate."""
+    """Return a digest of everything that decides a candidate's score, apart from its point."""
+    model = settings.estimator if settings.is_own else settings.solver
     return sha256_of_json(
         {
             "data": idx.payload_sha256(images, labels),
             "code": code_digests(program),
-            "settings": [settings.solver, settings.seed, settings.validation_fraction],
-            "versions": {name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
+            "estimator": settings.estimator_digests(),
+            "settings": [model, settings.seed, settings.validation_fraction],
+            "versions": (versions or {})
+            | {name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
         }
     )

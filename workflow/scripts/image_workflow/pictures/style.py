@@ -33,8 +33,8 @@ DARK_GREY, GREY, LIGHT_GREY = "0.35", "0.6", "0.88"
 
 #: The colours of a data set's images, by its polarity.
 IMAGE_COLOURS = {"light_on_dark": "gray_r", "as_is": "gray"}
-#: Colours of shares, from white to dark, and of signed values, white for 0.
-SHARE_COLOURS, SIGNED_COLOURS = "YlOrBr", "RdBu_r"
+#: Colours of shares and of accuracies, from light to dark, and of signed values, white for 0.
+SHARE_COLOURS, ACCURACY_COLOURS, SIGNED_COLOURS = "YlOrBr", "Blues", "RdBu_r"
 
 # A user's own matplotlibrc must not change the pictures.
 matplotlib.rcParams.update(matplotlib.rcParamsDefault)
