@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from textwrap import shorten
 
 from ui import web_page
 
@@ -17,10 +18,21 @@ def summary(receipt: dict) -> str:
     """
     return (
         f"registered  {receipt['name']} version {receipt['version']}\n"
-        f"accuracy    {receipt['metrics']['accuracy']:.4f} on the test set, "
-        f"at regularization rate {receipt['metrics']['regularization_rate']:g}\n"
+        f"accuracy    {receipt['metrics']['accuracy']:.4f} on the test set, {model(receipt)}\n"
         f"look at it  {web_page(receipt) or 'make ui'}"
     )
+
+
+def model(receipt: dict) -> str:
+    """Return the model in a few words: its regularization rate, or its estimator and parameters."""
+    parameters = receipt["parameters"]
+    estimator = parameters["estimator"]
+    if estimator == "logistic_regression":
+        return f"at regularization rate {receipt['metrics']['regularization_rate']:g}"
+    name = estimator if ":" in estimator else estimator.rpartition(".")[2]
+    others = parameters.keys() - {"estimator", "dataset", "seed"}
+    chosen = ", ".join(f"{key}={value}" for key, value in parameters.items() if key in others)
+    return shorten(f"{name} with {chosen}" if chosen else name, 100, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def options(tmp_path: Path, empty_store: Path) -> Namespace:
-    """The options of register.py for a small model that was trained and measured."""
+def registry_uri(tmp_path: Path, empty_store: Path) -> str:
+    """The URI of an MLflow store without experiments."""
     (tmp_path / "registry").mkdir()
     shutil.copy(empty_store, tmp_path / "registry/mlflow.db")
-    return write_results(tmp_path, f"sqlite:///{tmp_path}/registry/mlflow.db")
+    return f"sqlite:///{tmp_path}/registry/mlflow.db"
+
+
+@pytest.fixture
+def options(tmp_path: Path, registry_uri: str) -> Namespace:
+    """The options of register.py for a small model that was trained and measured."""
+    return write_results(tmp_path, registry_uri)

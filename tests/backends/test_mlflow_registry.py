@@ -6,7 +6,10 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from mlflow.entities import LoggedModelStatus
 
 import register
 from image_workflow.backends import mlflow_registry
+from image_workflow.backends.settings import BackendSettings
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import ImageClass
 from image_workflow.models.estimator import features
@@ -30,10 +34,18 @@ from registration import (
     versions,
     write_data_set_file,
     write_model,
+    write_results,
     write_training,
 )
+from training import training_settings
 
-PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
+PARAMETERS = {
+    "estimator": "logistic_regression",
+    "dataset": "mine",
+    "seed": "42",
+    "regularization": "0.5",
+    "solver": "liblinear",
+}
 CLASS_NAMES = {"0": "zero", "3": "three", "200": "ünlaut 200"}
 
 # ---- Registered runs and versions ----------------------------------------------------------
@@ -119,7 +131,7 @@ def test_descriptions_of_other_people_stay(options: Namespace):
     client.update_registered_model("my_model", "ours")
     client.update_model_version("my_model", "1", "the best")
     registered(options)
-    write_model(options.model, rate=0.8)
+    write_model(options.model, training_settings(regularization=[0.8]))
     write_training(options.model)
     registered(options)
     assert client.get_registered_model("my_model").description == "ours"
@@ -255,7 +267,7 @@ def test_the_same_model_under_another_name_is_its_version_1(options: Namespace):
 def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
     registered(options)
     first = options.model.read_bytes()
-    write_model(options.model, rate=0.8)
+    write_model(options.model, training_settings(regularization=[0.8]))
     write_training(options.model)
     assert registered(options)["version"] == 2
     assert len(runs(options)) == 2
@@ -353,6 +365,162 @@ def test_a_run_of_another_user_is_left_alone(options: Namespace):
     assert registered(options)["version"] == 1
     assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
     assert len(runs(options)) == 2
+
+
+# ---- Other estimators ----------------------------------------------------------------------
+
+NETWORK = {
+    "estimator": "sklearn.neural_network.MLPClassifier",
+    "parameters": {"hidden_layer_sizes": [[5]], "tol": 1.0},  # stops early
+}
+OWN_FILES = {
+    "registered_model.py": """
+import numpy as np
+from registered_parts.distance import squared
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+TAKES_IMAGES = True
+
+class Nearest(ClassifierMixin, BaseEstimator):
+    def fit(self, images, labels):
+        assert images.ndim == 3
+        self.classes_ = np.unique(labels)
+        self.means_ = np.array([images[labels == label].mean(axis=0) for label in self.classes_])
+        return self
+
+    def predict(self, images):
+        return self.classes_[squared(images, self.means_).argmin(axis=1)]
+""",
+    "registered_parts/__init__.py": "",
+    "registered_parts/distance.py": """
+def squared(images, means):
+    return ((images[:, None] - means) ** 2).sum(axis=(2, 3))
+""",
+    "notes.txt": "nothing that the model needs",
+}
+
+
+def test_another_estimator_is_named_with_its_parameters(tmp_path: Path, registry_uri: str):
+    options = write_results(tmp_path, registry_uri, **NETWORK)
+    receipt = registered(options)
+    accuracy = f"{receipt['metrics']['accuracy']:.4f}"
+    (run,) = runs(options)
+    assert run.info.run_name == f"accuracy {accuracy}, MLPClassifier, mine"
+    assert run.data.params == receipt["parameters"]
+    assert run.data.params == {
+        "estimator": "sklearn.neural_network.MLPClassifier",
+        "dataset": "mine",
+        "seed": "42",
+        "hidden_layer_sizes": "[5]",
+        "tol": "1.0",
+    }
+    assert set(run.data.metrics) == {"accuracy", "n_train", "n_test"}
+    client = mlflow.MlflowClient(options.registry_uri)
+    version = client.get_model_version("my_model", "1")
+    assert (version.tags["accuracy"], version.tags["estimator"]) == (accuracy, "MLPClassifier")
+    parameters = r"hidden\_layer\_sizes=\[5\], tol=1.0"
+    line = f"Accuracy {accuracy} on mine, by MLPClassifier with {parameters}"
+    assert version.description.split("  \n")[0] == line
+    view = client.get_experiment(run.info.experiment_id).tags["mlflow.sharedViewState.accuracy"]
+    assert "params.`estimator`" in json.loads(view)["selectedColumns"]
+
+
+def test_another_estimator_is_registered_once_and_predicts_the_same(
+    tmp_path: Path, registry_uri: str, capfd: pytest.CaptureFixture
+):
+    options = write_results(tmp_path, registry_uri, **NETWORK)
+    capfd.readouterr()
+    assert registered(options)["version"] == registered(options)["version"] == 1
+    assert "pickle" not in capfd.readouterr().err
+    assert content(options)
+    pixels = features(np.load(options.data_folder / "test-images.npy"))
+    expected = joblib.load(options.model).predict(pixels)
+    for flavor in (mlflow.sklearn, mlflow.pyfunc):
+        loaded = flavor.load_model("models:/my_model/1")
+        np.testing.assert_array_equal(loaded.predict(pixels), expected)
+
+
+@pytest.fixture
+def own_options(tmp_path: Path, registry_uri: str, monkeypatch) -> Iterator[Namespace]:
+    """The options of register.py for a model of a class of the user's own."""
+    write_files(tmp_path / "own", OWN_FILES)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    estimator = {"estimator": "registered_model.py:Nearest", "estimator_folder": tmp_path / "own"}
+    yield write_results(tmp_path, registry_uri, **estimator)
+    for name in [name for name in sys.modules if name.startswith("registered_")]:
+        del sys.modules[name]
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    """Write texts to files below a folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_a_model_of_an_own_class_is_loaded_without_the_users_files(
+    own_options: Namespace, tmp_path: Path
+):
+    registered(own_options)
+    pixels = features(np.load(own_options.data_folder / "test-images.npy"))
+    expected = joblib.load(own_options.model).predict(pixels)
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = """
+import sys, mlflow, numpy
+mlflow.set_tracking_uri(sys.argv[1])
+for flavor in (mlflow.sklearn, mlflow.pyfunc):
+    print(flavor.load_model("models:/my_model/1").predict(numpy.load("pixels.npy")).tolist())
+"""
+    # An isolated Python finds no modules in the working directory or by PYTHONPATH.
+    command = [sys.executable, "-I", "-c", code, own_options.registry_uri]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.stdout == f"{expected.tolist()}\n" * 2, ended.stderr
+    assert stored_files("1") == set(OWN_FILES) - {"notes.txt"}
+
+
+def stored_files(version: str) -> set[str]:
+    """Return the files with code that are stored with a version of my_model."""
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/my_model/{version}"), "code")
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix() for path in found if path.suffix != ".pyc"}
+
+
+@pytest.mark.parametrize("edited", ["registered_model.py", "registered_parts/distance.py"])
+def test_an_edit_of_the_users_files_is_another_version(
+    own_options: Namespace, tmp_path: Path, edited: str
+):
+    """The model's bytes do not change if only its predict does."""
+    assert registered(own_options)["version"] == 1
+    write_files(tmp_path / "edited", OWN_FILES | {edited: OWN_FILES[edited] + "# edited\n"})
+    for _ in range(2):
+        receipt = registered(own_options, estimator_folder=tmp_path / "edited")
+        assert receipt["version"] == 2
+    code = Path(mlflow.artifacts.download_artifacts("models:/my_model/2"), "code")
+    assert (code / edited).read_text().endswith("# edited\n")
+    assert registered(own_options)["version"] == 1
+
+
+def test_parameters_that_mlflow_does_not_take_are_changed(options: Namespace):
+    described = register.registration(options)
+    long = "layer, " * 10_000
+    given = {
+        "estimator": "my_model.py:build",
+        "pca(2)__whiten": "true",
+        "n" * 300: "",
+        "text": long,
+    }
+    changed = replace(described, parameters=described.parameters | given)
+    logged = mlflow_registry.run_parameters(changed)
+    registry = mlflow_registry.MlflowRegistry(BackendSettings.from_options(options))
+    registry.register(changed)
+    registry.register(replace(changed, name="other"))  # finds the run by its parameters
+    (run,) = runs(options)
+    assert run.data.params == logged
+    assert logged["pca_2___whiten"] == "true"
+    assert logged["text"].startswith("layer, layer, ")
+    other = replace(changed, parameters=changed.parameters | {"text": f"{long}other"})
+    assert mlflow_registry.run_parameters(other)["text"] != logged["text"]
 
 
 # ---- URIs -------------------------------------------------------------------------

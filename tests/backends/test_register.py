@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,23 @@ from checkout import TOP
 from image_workflow.data import idx
 from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_file
-from image_workflow.lineage.results import Candidate, Sweep
-from registration import SETTINGS, registered, write_model
+from image_workflow.lineage.results import RATE, Candidate, Sweep
+from registration import SETTINGS, registered, write_model, write_results
 from schemas import schema
+from training import training_settings
 
-PARAMETERS = {"regularization": "0.5", "dataset": "mine", "solver": "liblinear", "seed": "42"}
+PARAMETERS = {
+    "estimator": "logistic_regression",
+    "dataset": "mine",
+    "seed": "42",
+    "regularization": "0.5",
+    "solver": "liblinear",
+}
 COMPARISON = Sweep(
-    regularization_rate=0.5,
+    parameters={RATE: 0.5},
     n_train=30,
     n_validation=10,
-    candidates=[Candidate(0.5, 1.0, 0.9), Candidate(2.0, 0.9, 0.8)],
+    candidates=[Candidate({RATE: 0.5}, 1.0, 0.9), Candidate({RATE: 2.0}, 0.9, 0.8)],
 )
 
 # ---- The receipt ---------------------------------------------------------------------------
@@ -44,6 +52,38 @@ def test_the_receipt_follows_its_schema(options: Namespace, compared: bool):
     assert list(receipt["parameters"].items()) == list(PARAMETERS.items())
     assert list(receipt["sha256"]) == ["model", "data", "code"]
     assert list(receipt["git"]) == ["commit", "dirty"]
+
+
+def test_the_receipt_of_another_estimator_follows_its_schema(tmp_path: Path, registry_uri: str):
+    chosen = {"parameters": {"var_smoothing": 0.1}, "estimator": "sklearn.naive_bayes.GaussianNB"}
+    options = write_results(tmp_path, registry_uri, **chosen)
+    points = [{"var_smoothing": value} for value in (0.1, 1e-9)]
+    candidates = [Candidate(point, 1.0, 0.9) for point in points]
+    Sweep(points[0], n_train=30, n_validation=10, candidates=candidates).write(options.sweep)
+    receipt = registered(options)
+    schema("receipt").validate(receipt)
+    assert receipt["sweep"] == json.loads(options.sweep.read_text())
+    assert list(receipt["metrics"]) == ["accuracy", "n_train", "n_test"]
+    assert receipt["parameters"] == {
+        "estimator": "sklearn.naive_bayes.GaussianNB",
+        "dataset": "mine",
+        "seed": "42",
+        "var_smoothing": "0.1",
+    }
+
+
+def test_a_parameter_replaces_no_setting_of_the_same_name(options: Namespace):
+    described = register.registration(options)
+    metrics = replace(described.metrics, parameters={"seed": 7, "dataset": None, "loss": "hinge"})
+    settings = replace(SETTINGS, estimator="my_model.py:build")
+    assert register.described_parameters(settings, metrics, described.data_set) == {
+        "estimator": "my_model.py:build",
+        "dataset": "mine",
+        "seed": "42",
+        "parameters.seed": "7",
+        "parameters.dataset": "null",
+        "loss": "hinge",
+    }
 
 
 def test_a_reader_can_recompute_the_checksums(tmp_path: Path, options: Namespace):
@@ -97,7 +137,7 @@ def test_arrays_of_another_data_set_are_refused(options: Namespace):
 
 def test_a_model_of_another_training_is_refused(options: Namespace):
     trained = sha256_of_file(options.model)
-    write_model(options.model, rate=0.8)
+    write_model(options.model, training_settings(regularization=[0.8]))
     with pytest.raises(UserError) as refused:
         registered(options)
     assert str(refused.value) == (

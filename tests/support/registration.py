@@ -20,15 +20,21 @@ from image_workflow.models.estimator import features
 from image_workflow.models.settings import TrainingSettings
 from image_workflow.models.training import train
 from samples import labelled_images
+from training import training_options, training_settings
 
 PROGRAM = TOP / "workflow/scripts/fit.py"
 ENVIRONMENT = TOP / "workflow/envs/train.yaml"
 CLASSES = {0: "zero", 3: "three", 200: "ünlaut 200"}
-SETTINGS = TrainingSettings([0.5], 0.2, "liblinear", 42)
+SETTINGS = training_settings(regularization=[0.5])
 
 
-def write_results(folder: Path, registry_uri: str) -> Namespace:
-    """Train and measure a small model in a folder, and return the options of register.py."""
+def write_results(folder: Path, registry_uri: str, **training) -> Namespace:
+    """Train and measure a small model in a folder, and return the options of register.py.
+
+    ``training`` are options of the training. It is a logistic regression without them.
+    """
+    chosen = training_options(**{"regularization": [0.5]} | training)
+    settings = TrainingSettings.from_options(chosen)
     images, labels = labelled_images(60, 5, 4, classes=list(CLASSES))
     arrays = folder / "arrays"
     arrays.mkdir()
@@ -36,15 +42,16 @@ def write_results(folder: Path, registry_uri: str) -> Namespace:
         np.save(arrays / f"{part}-images.npy", images[where])
         np.save(arrays / f"{part}-labels.npy", labels[where])
     model = folder / "model.pkl"
-    write_model(model, rate=0.5)
-    write_training(model)
+    write_model(model, settings)
+    write_training(model, settings)
     predicted = joblib.load(model).predict(features(images[40:]))
     data_set = write_data_set_file(folder / "dataset.json", arrays)
     names = data_set.class_names()
-    measure(labels[40:], predicted, names, 0.5, 40).write(folder / "metrics.json")
-    Sweep(0.5, n_train=40, n_validation=0, candidates=[]).write(folder / "sweep.json")
+    parameters = Sweep.read(folder / "sweep.json").parameters
+    measure(labels[40:], predicted, names, parameters, 40).write(folder / "metrics.json")
     (folder / "preview.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return Namespace(
+        **vars(chosen),
         model=model,
         metrics=folder / "metrics.json",
         training=folder / "training.json",
@@ -52,10 +59,6 @@ def write_results(folder: Path, registry_uri: str) -> Namespace:
         pictures=[folder / "preview.png"],
         data_folder=arrays,
         dataset_file=folder / "dataset.json",
-        regularization=SETTINGS.rates,
-        validation_fraction=SETTINGS.validation_fraction,
-        solver=SETTINGS.solver,
-        seed=SETTINGS.seed,
         training_program=PROGRAM,
         environment=ENVIRONMENT,
         azureml="{}",
@@ -94,20 +97,20 @@ def write_data_set_file(path: Path, data_folder: Path, **changes) -> DataSet:
     return data_set
 
 
-def write_model(path: Path, rate: float) -> None:
+def write_model(path: Path, settings: TrainingSettings) -> None:
     """Train a model on the arrays in the file's folder."""
-    settings = TrainingSettings([rate], 0.2, "liblinear", 42)
     train(path.parent, settings, 1, path, None, PROGRAM)
 
 
-def write_training(model: Path) -> None:
+def write_training(model: Path, settings: TrainingSettings = SETTINGS) -> None:
     """Write training.json for the model that is in the file now."""
     Training(
         backend="local",
         backend_reason="no workspace is configured",
         model_sha256=sha256_of_file(model),
         machine={"processor": "any", "blas": ["openblas 0.3"], "numpy_simd": []},
-        arguments=SETTINGS.arguments(),
+        deterministic=True,
+        arguments=settings.arguments(),
         environment=pinned_versions(ENVIRONMENT),
     ).write(model.with_name("training.json"))
 

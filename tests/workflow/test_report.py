@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
+import jinja2
 import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
@@ -22,7 +24,7 @@ PAGE = "results/report.html"
 TABLES_FOLDER = TOP / "workflow/report/tables"
 PICTURES = {
     "Data": {"Class balance": "class_balance.png", "Preview": "preview.png"},
-    "Model": {"Regularization rates": "sweep.png", "Weights": "weights.png"},
+    "Model": {"Parameter sweep": "sweep.png", "Weights": "weights.png"},
     "Performance": {"Confusion matrix": "confusion.png", "Mistakes": "mistakes.png"},
 }
 TABLES = {"Performance": ["Metrics"], "Provenance": ["Receipt", "Run times"]}
@@ -160,6 +162,69 @@ def test_the_memory_is_shown_where_it_was_measured(digits_run: Checkout, tmp_pat
     html = rendered(digits_run, "zero", jobs)
     assert ">100</td>" in html
     assert html.count("<td>\N{EN DASH}</td>") == 2
+
+
+def tables_of(
+    checkout: Checkout, deterministic: bool | None = True, **parameters: str
+) -> dict[str, str]:
+    """Return the HTML of the tables of another estimator than logistic_regression."""
+    results = checkout.path / "results"
+    chosen = parameters | {"estimator": "my_model.py:build", "dataset": "digits", "seed": "42"}
+    receipt = Receipt.read(results / "registered.json")
+    receipt = replace(receipt, parameters=chosen, deterministic=deterministic)
+    metrics = replace(Metrics.read(results / "metrics.json"), parameters=parameters)
+    return render(TABLES_FOLDER, metrics, receipt, DataSet.read(results / "dataset.json"), [])
+
+
+def test_the_tables_show_another_estimator_and_its_parameters(digits_run: Checkout):
+    parameters = {"layers": "[50, 20]", "kernel": "<rbf>", "tol": "0"}
+    tables = tables_of(digits_run, **parameters)
+    for name in ("overview", "metrics", "receipt"):
+        rows = dict(re.findall(r'<tr><th scope="row">(.+)</th><td>(.+)</td></tr>', tables[name]))
+        shown = {key.lower(): unescape(value) for key, value in rows.items()}
+        assert parameters.items() <= shown.items()
+        assert shown["estimator"] == "my_model.py:build"
+        assert "regularization rate" not in shown
+
+
+def test_long_parameters_fit_into_a_narrow_window(digits_run: Checkout, tmp_path: Path):
+    if not (browser.CHROMIUM and browser.DRIVER):
+        pytest.skip("chromium or chromedriver is not installed")
+    name, value = "one_step__another_step__" * 5 + "alpha", "[" + "100," * 300 + "100]"
+    tables = tables_of(digits_run, **{name: value})
+    assert value in tables["receipt"]
+    assert value[:100] in tables["metrics"]
+    assert value not in tables["metrics"]
+    page = tmp_path / "page.html"
+    page.write_text(tables["receipt"])
+    with browser.opened(page, width=420) as driver:
+        assert driver.execute_script("return document.body.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "words"),
+    [
+        (True, "yes: the same machine gives the same model"),
+        (False, "no: another training gives another model"),
+        (None, "not known"),
+    ],
+)
+def test_the_receipt_tells_whether_the_model_is_deterministic(
+    digits_run: Checkout, deterministic: bool | None, words: str
+):
+    table = tables_of(digits_run, deterministic)["receipt"]
+    assert f'<tr><th scope="row">Deterministic</th><td>{words}</td></tr>' in table
+    assert '<td><data value="4">4</data> candidates on' in table
+
+
+@pytest.mark.parametrize("missing", ["Model", "Provenance"])
+def test_the_start_page_links_only_to_categories_that_exist(missing: str):
+    # A reference to another name would be an error of reStructuredText.
+    names = [*dict.fromkeys([*PICTURES, *TABLES])]
+    names.remove(missing)
+    source = (TOP / "workflow/report/workflow.rst").read_text()
+    text = jinja2.Template(source).render(categories=[{"name": name} for name in names])
+    assert re.findall(r"(\w+)_\b", text) == names
 
 
 # ---- In Chromium ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Register the model with the backend that trained it, and write the registration receipt."""
 
 import argparse
+import json
 from pathlib import Path
 
 from image_workflow.backends.azureml.session import run_with_sdk
@@ -8,12 +9,12 @@ from image_workflow.backends.interface import Registration, Registry
 from image_workflow.backends.settings import BackendSettings, add_backend_options
 from image_workflow.data import idx
 from image_workflow.data.arrays import IDX_FILES, load_arrays
-from image_workflow.lineage.checksums import sha256_of_file
+from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.lineage.code import code_digest
 from image_workflow.lineage.custody import check_arrays, check_model
 from image_workflow.lineage.git import git_state
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet, Metrics, Receipt, Sweep, Training
+from image_workflow.lineage.results import RATE, DataSet, Metrics, Receipt, Sweep, Training
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 
@@ -34,6 +35,8 @@ def registration(options: argparse.Namespace) -> Registration:
         "data": idx.payload_sha256(*arrays.values()),
         "code": code_digest(options.training_program),
     }
+    if digests := settings.estimator_digests():
+        sha256["estimator"] = sha256_of_json(digests)
     check_arrays(arrays, data_set.idx_sha256, options.data_folder)
     check_model(options.model, sha256["model"], training, options.training, settings.arguments())
     return Registration(
@@ -42,12 +45,7 @@ def registration(options: argparse.Namespace) -> Registration:
         training=training,
         metrics=metrics,
         data_set=data_set,
-        parameters={
-            "regularization": f"{metrics.regularization_rate:.15g}",
-            "dataset": data_set.name,
-            "solver": settings.solver,
-            "seed": str(settings.seed),
-        },
+        parameters=described_parameters(settings, metrics, data_set),
         sha256=sha256,
         git=git_state(options.training_program.parent),
         artifacts=[
@@ -56,7 +54,34 @@ def registration(options: argparse.Namespace) -> Registration:
         ],
         data_folder=options.data_folder,
         environment=options.environment,
+        estimator_file=settings.file,
     )
+
+
+def described_parameters(
+    settings: TrainingSettings, metrics: Metrics, data_set: DataSet
+) -> dict[str, str]:
+    """Return the settings of the training as text, with the chosen value of each parameter.
+
+    A parameter with the name of a setting, such as ``seed``, is called ``parameters.seed``.
+    """
+    others = {
+        "estimator": settings.estimator,
+        "dataset": data_set.name,
+        "seed": str(settings.seed),
+    }
+    if not settings.is_own:
+        rate = f"{metrics.parameters[RATE]:.15g}"
+        return others | {"regularization": rate, "solver": settings.solver}
+    return others | {
+        (f"parameters.{name}" if name in others else name): as_text(value)
+        for name, value in metrics.parameters.items()
+    }
+
+
+def as_text(value: object) -> str:
+    """Return the value of a parameter as text."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def registry_of(training: Training, settings: BackendSettings) -> Registry:

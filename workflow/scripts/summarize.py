@@ -15,6 +15,9 @@ from image_workflow.lineage.results import DataSet, Metrics, Receipt
 TABLES = "overview", "metrics", "receipt", "run_times"
 #: A job of this many seconds or fewer was measured only at its start, before it did anything.
 FIRST_SAMPLE = 0.5
+#: The parameters in the receipt that are no parameters of an estimator.
+SETTINGS = "estimator", "dataset", "seed"
+LONGEST = 150  # characters of a value that the overview and the metrics show
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ def run_times(files: list[Path]) -> list[RunTime]:
     return sorted(jobs, key=lambda job: (-job.seconds, job.name))
 
 
+def own_model(receipt: Receipt) -> list[tuple[str, str]]:
+    """Return the names and values of another estimator than logistic_regression, or nothing.
+
+    Long values are cut. The receipt shows them in full.
+    """
+    if receipt.parameters["estimator"] == "logistic_regression":
+        return []
+    chosen = [item for item in receipt.parameters.items() if item[0] not in SETTINGS]
+    rows = [("Estimator", receipt.parameters["estimator"]), *chosen]
+    return [(name, text if len(text) <= LONGEST else f"{text[:LONGEST]}...") for name, text in rows]
+
+
 def render(
     templates: Path, metrics: Metrics, receipt: Receipt, data_set: DataSet, jobs: list[RunTime]
 ) -> dict[str, str]:
@@ -65,6 +80,7 @@ def render(
         lstrip_blocks=True,
     )
     content = {"metrics": metrics, "receipt": receipt, "data_set": data_set, "jobs": jobs}
+    content["own_model"] = own_model(receipt)
     return {name: environment.get_template(f"{name}.html.jinja").render(content) for name in TABLES}
 
 

@@ -33,7 +33,7 @@ class Job:
     model : pathlib.Path
         The file to write the model to; sweep.json is written beside it.
     candidates : pathlib.Path
-        A folder that keeps the score of each rate, if training runs on this machine.
+        A folder that keeps the score of each candidate, if training runs on this machine.
     threads : int
         How many threads to use, if training runs on this machine.
     """
@@ -62,6 +62,7 @@ class Job:
             {
                 "data": self.data_sha256,
                 "code": code_digests(self.program),
+                "estimator": self.settings.estimator_digests(),
                 "arguments": self.settings.arguments(),
                 "pins": pinned_versions(self.environment),
             }
@@ -82,9 +83,10 @@ class Registration:
     metrics : Metrics
     data_set : DataSet
     parameters : dict of str
-        The settings of the training.
+        The settings of the training. ``estimator`` is among them.
     sha256 : dict of str
-        The checksums of ``model``, ``data`` and ``code``.
+        The checksums of ``model``, ``data`` and ``code``, and of ``estimator_file`` with the
+        modules that it imports, ``estimator``, if there is one.
     git : dict
         The ``commit`` of the code, and whether it was ``dirty``.
     artifacts : list of pathlib.Path
@@ -93,6 +95,8 @@ class Registration:
         Has the arrays, a few of which are the example input.
     environment : pathlib.Path
         The conda environment file with the packages that the model needs.
+    estimator_file : pathlib.Path or None
+        The user's file with the estimator, which the model may need.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Registration:
     artifacts: list[Path]
     data_folder: Path
     environment: Path
+    estimator_file: Path | None
 
 
 class Trainer(Protocol):

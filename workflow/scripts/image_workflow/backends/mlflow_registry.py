@@ -5,15 +5,16 @@ import json
 import logging
 import os
 import re
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_LOGGING_LEVEL="WARNING")
 # Give up after a quarter of a minute. MLflow's own 7 retries take four minutes without a message.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-
-import joblib
 
 from image_workflow.backends.interface import Registration
 from image_workflow.backends.settings import BackendSettings
@@ -22,9 +23,11 @@ from image_workflow.errors import UserError
 from image_workflow.files import flush
 from image_workflow.imports import fast_imports
 from image_workflow.lineage.checksums import sha256_of_json
+from image_workflow.lineage.code import code_files
 from image_workflow.lineage.pins import pinned_packages
-from image_workflow.lineage.results import Version
-from image_workflow.models.estimator import features
+from image_workflow.lineage.results import RATE, Version
+from image_workflow.models.estimator import features, load_model
+from image_workflow.models.settings import LOGISTIC_REGRESSION
 
 with fast_imports():
     # skops searches all imported modules when it is imported. MLflow imports thousands, so skops
@@ -33,6 +36,7 @@ with fast_imports():
 
     # isort: split
     import mlflow
+    import numpy as np
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.numpy_dataset import NumpyDataset
     from mlflow.entities import LoggedModelStatus, Run
@@ -40,19 +44,26 @@ with fast_imports():
     from mlflow.exceptions import MlflowException
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_USER
-    from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
+    from mlflow.utils.validation import (
+        MAX_ENTITY_KEY_LENGTH,
+        MAX_PARAM_VAL_LENGTH,
+        MAX_TAG_VAL_LENGTH,
+    )
     from sqlalchemy import Engine, event, make_url
     from sqlalchemy.exc import DatabaseError
 
 log = logging.getLogger(__name__)
+# It warns of every pickle that it writes. Whoever loads one has to take care.
+logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
 
 EXAMPLES = 5  # test images in the model's input example
 DIGEST = 10  # characters of a checksum; MLflow recommends at most 10 for data sets, and allows 36
 NAMES = 30  # classes in a description
+PARAMETERS = 200  # characters of the parameters in a description
 
 MODEL_DESCRIPTION = (
-    "Logistic regression that classifies images by their pixels. Each version says which data set "
-    "it was trained on, and how accurate it is."
+    "Classifies images by their pixels. Each version says which data set it was trained on, how "
+    "accurate it is, and at which regularization rate or by which estimator."
 )
 # MLflow's list of runs shows no metrics. This tag of an experiment adds a view of the list, named
 # accuracy, and tools/ui.py prints its address.
@@ -61,6 +72,7 @@ RUN_LIST = {
         {
             "selectedColumns": [
                 "metrics.`accuracy`",
+                "params.`estimator`",
                 "params.`regularization`",
                 "attributes.`Models`",
                 "attributes.`Dataset`",
@@ -125,13 +137,16 @@ class MlflowRegistry:
 
 
 def find_version(registration: Registration) -> ModelVersion | None:
-    """Return the registered version with this model and these class names, or None."""
+    """Return the registered version with this model, estimator's code and class names, or None."""
     model_sha256 = registration.sha256["model"]
     criteria = f"name = '{registration.name}' and tag.model_sha256 = '{model_sha256}'"
     names = class_names_tag(registration)
     for version in mlflow.MlflowClient().search_model_versions(criteria):
         # Earlier versions of this workflow registered no class names.
-        if version.tags.get("class_names", names) == names:
+        same_names = version.tags.get("class_names", names) == names
+        # Another predict in the user's file leaves the bytes of the model as they are.
+        same_code = version.tags.get("estimator_sha256") == registration.sha256.get("estimator")
+        if same_names and same_code:
             return version
     return None
 
@@ -163,14 +178,16 @@ def find_or_log_model(experiment_id: str, registration: Registration) -> str:
 
 
 def same_runs(experiment_id: str, registration: Registration) -> list[Run]:
-    """Return the experiment's runs with the same model, class names and parameters."""
-    tags = content_tags(registration)
+    """Return the experiment's runs with the same model, code, class names and parameters."""
+    tags, parameters = content_tags(registration), run_parameters(registration)
     same_model = f"tags.model_sha256 = '{tags['model_sha256']}'"
     return [
         run
         for run in mlflow.MlflowClient().search_runs([experiment_id], same_model)
-        if run.data.tags.get("class_names") == tags.get("class_names")
-        and run.data.params.items() <= registration.parameters.items()
+        if all(
+            run.data.tags.get(key) == tags.get(key) for key in ("class_names", "estimator_sha256")
+        )
+        and run.data.params.items() <= parameters.items()
     ]
 
 
@@ -191,30 +208,87 @@ def log_run(experiment_id: str, registration: Registration) -> str:
     experiment_id : str
     registration : Registration
     """
-    model = joblib.load(registration.model)
+    file = registration.estimator_file
+    model = load_model(registration.model, file and file.parent)
     example = features(find_array(registration.data_folder, "test-images")[:EXAMPLES])
     training_set, test_set = datasets(registration)
-    with mlflow.start_run(
-        experiment_id=experiment_id,
-        run_name=run_name(registration),
-        tags=content_tags(registration),
-        description=description(registration),
+    with (
+        code_paths(file) as code,
+        mlflow.start_run(
+            experiment_id=experiment_id,
+            run_name=run_name(registration),
+            tags=content_tags(registration),
+            description=description(registration),
+        ),
     ):
-        mlflow.log_params(registration.parameters)
+        mlflow.log_params(run_parameters(registration))
         mlflow.log_inputs([training_set, test_set], ["training", "evaluation"], [None, None])
         for path in registration.artifacts:
             mlflow.log_artifact(str(path))
         logged = mlflow.sklearn.log_model(
             model,
             name="model",
-            signature=mlflow.models.infer_signature(example, model.predict(example)),
+            code_paths=code,
+            serialization_format=serialization_format(registration),
+            signature=mlflow.models.infer_signature(example, np.asarray(model.predict(example))),
             input_example=example,
-            pip_requirements=requirements(registration.environment),
+            pip_requirements=requirements(registration),
             metadata={"class_names": class_names(registration)},
         )
         summary = registration.metrics.summary()
         mlflow.log_metrics(summary, model_id=logged.model_id, dataset=test_set)
     return logged.model_uri
+
+
+def is_default(registration: Registration) -> bool:
+    """Return whether the estimator is logistic_regression."""
+    return registration.parameters["estimator"] == LOGISTIC_REGRESSION
+
+
+def serialization_format(registration: Registration) -> str:
+    """Return the format in which MLflow stores the model.
+
+    skops refuses the types of most other estimators, unless the model itself names them as trusted,
+    which would protect nobody. It takes many times the time and space for models of many trees,
+    while every model is known to be picklable: model.pkl is a pickle.
+    """
+    return "skops" if is_default(registration) else "pickle"
+
+
+@contextmanager
+def code_paths(estimator_file: Path | None) -> Iterator[list[str] | None]:
+    """Copy the user's file and the modules that it imports, and yield what MLflow has to store.
+
+    MLflow would store the folder of a module with everything in it.
+    """
+    if not estimator_file:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for file in code_files(estimator_file):
+            copy = Path(folder, file.relative_to(estimator_file.parent))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        yield sorted(map(str, Path(folder).iterdir()))
+
+
+def run_parameters(registration: Registration) -> dict[str, str]:
+    """Return the settings of the training as parameters that MLflow allows.
+
+    The name of a Pipeline's step may have characters that MLflow refuses.
+    """
+    return {
+        cut(re.sub(r"[^\w.\- ]", "_", name), MAX_ENTITY_KEY_LENGTH): cut(text, MAX_PARAM_VAL_LENGTH)
+        for name, text in registration.parameters.items()
+    }
+
+
+def cut(text: str, length: int) -> str:
+    """Return the text; the end of one that is too long is replaced with a checksum."""
+    if len(text) <= length:
+        return text
+    checksum = f" sha256 {sha256_of_json(text)}"
+    return text[: length - len(checksum)] + checksum
 
 
 def content_tags(registration: Registration) -> dict[str, str]:
@@ -226,12 +300,13 @@ def content_tags(registration: Registration) -> dict[str, str]:
 
 
 def score_tags(registration: Registration) -> dict[str, str]:
-    """Return the tags that show a version's accuracy and rate in the list of versions."""
-    metrics = registration.metrics
-    return {
-        "accuracy": f"{metrics.accuracy:.4f}",
-        "regularization_rate": f"{metrics.regularization_rate:.15g}",
-    }
+    """Return the tags that the list of versions shows: the accuracy, and the rate or estimator."""
+    metrics, estimator = registration.metrics, registration.parameters["estimator"]
+    tags = {"accuracy": f"{metrics.accuracy:.4f}"}
+    if is_default(registration):
+        return tags | {RATE: f"{metrics.parameters[RATE]:.15g}"}
+    is_file = registration.estimator_file is not None
+    return tags | {"estimator": estimator if is_file else estimator.rpartition(".")[2]}
 
 
 def class_names(registration: Registration) -> dict[str, str]:
@@ -273,34 +348,44 @@ def datasets(registration: Registration) -> tuple[NumpyDataset, NumpyDataset]:
 
 
 def run_name(registration: Registration) -> str:
-    """Return a name such as ``accuracy 0.9193, rate 0.5, mnist``.
+    """Return a name such as ``accuracy 0.9193, rate 0.5, mnist``, with an estimator for the rate.
 
     MLflow's list of runs shows about 25 characters, and no metrics until they are selected.
     """
     scores = score_tags(registration)
-    return (
-        f"accuracy {scores['accuracy']}, rate {scores['regularization_rate']}, "
-        f"{registration.data_set.name}"
-    )
+    model = scores.get("estimator") or f"rate {scores[RATE]}"
+    return f"accuracy {scores['accuracy']}, {model}, {registration.data_set.name}"
 
 
 def description(registration: Registration) -> str:
     """Describe the model in a few lines of Markdown. Lists show the first 28 characters only."""
-    data_set, scores, git = registration.data_set, score_tags(registration), registration.git
+    data_set, git = registration.data_set, registration.git
+    accuracy, model = score_tags(registration)["accuracy"], described_model(registration)
     names = [plain(name) for label, name in class_names(registration).items() if name != label]
     more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
     listed = f": {', '.join(names[:NAMES])}{more}" if names else ""
     dirty = ", with uncommitted changes" if git["dirty"] else ""
     return "  \n".join(  # Markdown's line break
         [
-            f"Accuracy {scores['accuracy']} on {plain(data_set.name)}, at regularization rate "
-            f"{scores['regularization_rate']}",
+            f"Accuracy {accuracy} on {plain(data_set.name)}, {plain(model)}",
             f"{data_set.n_train:,} training images and {data_set.n_test:,} test images of "
             f"{data_set.rows} x {data_set.columns} pixels",
             f"{len(data_set.classes)} classes{listed}",
             f"Code of commit {git['commit']}{dirty}" if git["commit"] else "Code outside of git",
         ]
     )
+
+
+def described_model(registration: Registration) -> str:
+    """Return ``at regularization rate 0.5``, or ``by MLPClassifier with alpha=0.1``."""
+    scores = score_tags(registration)
+    if is_default(registration):
+        return f"at regularization rate {scores[RATE]}"
+    others = "estimator", "dataset", "seed"
+    given = registration.parameters.items()
+    chosen = ", ".join(f"{name}={text}" for name, text in given if name not in others)
+    listed = f" with {shorten(chosen, PARAMETERS, placeholder=' ...')}" if chosen else ""
+    return f"by {scores['estimator']}{listed}"
 
 
 def plain(text: str) -> str:
@@ -319,9 +404,11 @@ def describe(version: ModelVersion, registration: Registration) -> None:
     client.update_model_version(version.name, version.version, description(registration))
 
 
-def requirements(environment: Path) -> list[str]:
+def requirements(registration: Registration) -> list[str]:
     """Return the pinned pip requirements that the registered model needs to be loaded."""
-    pins = pinned_packages(environment) | {"skops": importlib.metadata.version("skops")}
+    pins = pinned_packages(registration.environment)
+    if serialization_format(registration) == "skops":
+        pins["skops"] = importlib.metadata.version("skops")
     return [f"{package}=={version}" for package, version in pins.items()]
 
 
