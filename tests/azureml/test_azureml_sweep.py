@@ -63,11 +63,11 @@ def contents(checkout: Cloud | Checkout) -> dict[str, bytes]:
 
 
 def local_comparisons(output: str) -> list[str]:
-    """Return the number of rates in each comparison on this machine.
+    """Return the number of candidates in each comparison on this machine.
 
     Lines from a run in the cloud begin with a bar, so the pattern does not match them.
     """
-    return re.findall(r"^(\d+) rates to compare", output, re.M)
+    return re.findall(r"^(\d+) candidates to compare", output, re.M)
 
 
 def check_nothing_to_do(cloud: Cloud, *backends: str) -> None:
@@ -84,11 +84,11 @@ def test_one_run_compares_the_rates_and_trains_at_the_best_rate(cloud_run):
     cloud, output = cloud_run
     assert cloud.statuses() == ["Completed"] and cloud.submitted() == 1
     for line in (
-        "| 3 rates to compare on 240 of 1437 images, 0 of them as before",
-        "| rate 0.5: accuracy ",
-        "| newton: 1437 images, regularization rate 2",
+        "| 3 candidates to compare on 240 of 1437 images, 0 of them as before",
+        "| candidate 1 of 3, rate 0.5: accuracy ",
+        "| newton: 1437 images, rate 2",
         "outputs/sklearn_mnist_model.pkl, outputs/sweep.json",
-        "results/sweep.png: 3 rates",
+        "results/sweep.png: 3 candidates",
     ):
         assert line in output
     assert (cloud.path / PLOT).read_bytes().startswith(b"\x89PNG")

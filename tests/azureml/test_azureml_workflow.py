@@ -56,7 +56,7 @@ def test_the_terminal_shows_each_step_of_the_tutorial(cloud_run):
         "dataset digits version 1: registered",
         "environment tutorial-env version 1: registered",
         "submitted, https://ml.azure.com/runs/",
-        "| newton: 1437 images, regularization rate 0.5",
+        "| newton: 1437 images, rate 0.5",
         "sklearn_digits version 1 in workspace emulated-workspace",
     ):
         assert line in output

@@ -87,6 +87,26 @@ def write_pictures(folder: Path, version: str) -> None:
             path.write_bytes(content)
 
 
+# ---- The user's own estimator ---------------------------------------------------------------
+
+#: Versions of the user's file: as at first, edited, and with a linear estimator.
+ESTIMATORS = {
+    "first": "from sklearn.naive_bayes import BernoulliNB\n\nbuild = BernoulliNB\n",
+    "edited": "from sklearn.naive_bayes import GaussianNB\n\nbuild = GaussianNB\n",
+    "linear": "from sklearn.linear_model import RidgeClassifier\n\nbuild = RidgeClassifier\n",
+}
+OWN_ESTIMATOR = {"estimator": "my_model.py:build"}
+
+
+def left_out(configuration: dict, estimator: str) -> set[str]:
+    """Return the pictures that a configuration and a version of the estimator do not have."""
+    if "estimator" not in configuration:
+        return set() if configuration["regularization"] == SEVERAL else {"sweep.png"}
+    is_linear = configuration.items() >= OWN_ESTIMATOR.items() and estimator == "linear"
+    pictures = set() if is_linear else {"weights.png"}
+    return pictures if "[" in configuration.get("parameters", "") else {"sweep.png", *pictures}
+
+
 # ---- Fresh checkouts -----------------------------------------------------------------------
 
 
@@ -94,7 +114,7 @@ def new_checkout(folder: Path) -> Checkout:
     """Return a fresh checkout with more data sets.
 
     ``named`` has the files of ``small``, but names for its classes. The folder of ``misspelt`` is
-    misspelt. ``mine`` is a folder of the user's own pictures.
+    misspelt. ``mine`` is a folder of the user's own pictures. ``my_model.py`` has an estimator.
     """
     checkout = Checkout.fresh(folder)
     entries = {}
@@ -108,6 +128,7 @@ def new_checkout(folder: Path) -> Checkout:
     # A copy, because YAML writes what two entries share as an anchor and a reference.
     entries["named"] = copy.deepcopy(entries["small"]) | names
     write_pictures(checkout.path / "data/mine", "first")
+    (checkout.path / "my_model.py").write_text(ESTIMATORS["first"])
     own = {"mine": {"images": "data/mine"}}
     (checkout.path / "config/my_datasets.yaml").write_text(yaml.safe_dump(own))
     with open(checkout.path / "config/datasets.yaml", "a", encoding="utf-8") as registry:
@@ -122,12 +143,17 @@ class FreshRuns:
         self.folder = folder
         self.checkouts: dict[str, Checkout] = {}
 
-    def finished(self, configuration: dict, version: str = "first") -> Checkout:
-        """Return the checkout of a configuration and a version of the pictures, finished."""
-        key = json.dumps([configuration, version if configuration["dataset"] == "mine" else None])
+    def finished(
+        self, configuration: dict, version: str = "first", estimator: str = "first"
+    ) -> Checkout:
+        """Return the finished checkout of a configuration, and of versions of the user's files."""
+        has_own = configuration.items() >= OWN_ESTIMATOR.items()
+        used = configuration["dataset"] == "mine" and version, has_own and estimator
+        key = json.dumps([configuration, used])
         if key not in self.checkouts:
             checkout = new_checkout(self.folder / str(len(self.checkouts)))
             write_pictures(checkout.path / "data/mine", version)
+            (checkout.path / "my_model.py").write_text(ESTIMATORS[estimator])
             checkout.finish(**configuration)
             self.checkouts[key] = checkout
         return self.checkouts[key]
@@ -161,13 +187,13 @@ class History:
     def __init__(self, folder: Path, fresh_runs: FreshRuns):
         self.checkout, self.fresh_runs = new_checkout(folder), fresh_runs
         self.results, self.kept = self.checkout.path / "results", self.checkout.path / "kept"
-        self.version = "first"
+        self.version = self.estimator = "first"
         self.happened: list[str] = []
 
     def call(self, configuration: dict, target: str, fault: str | None = None) -> bool:
         """Call snakemake, check the results, and return whether the call succeeded."""
-        if target == "sweep.png" and configuration["regularization"] != SEVERAL:
-            target = "metrics.json"  # A single rate has no picture.
+        if target in left_out(configuration, self.estimator):
+            target = "metrics.json"
         self.happened.append(f"call {configuration} {target} {fault}")
         variables = {"FAULT": fault, "PYTHONPATH": str(SUPPORT / "faults")}
         self.checkout.environment = variables if fault else {}
@@ -189,10 +215,10 @@ class History:
 
     def check(self, configuration: dict, target: str, said: str) -> None:
         """Check that all results of a target are those of a fresh checkout."""
-        fresh = self.fresh_runs.finished(configuration, self.version)
+        fresh = self.fresh_runs.finished(configuration, self.version, self.estimator)
         names = set(NEEDED[target])
-        if "model.pkl" in names and configuration["regularization"] != SEVERAL:
-            names.add("sweep.png")  # It must not be there.
+        if "model.pkl" in names:
+            names |= left_out(configuration, self.estimator)  # They must not be there.
         different = [
             name for name in sorted(names) if content(self.checkout, name) != content(fresh, name)
         ]
@@ -229,6 +255,12 @@ class History:
         self.version = version
         shown, hidden = (self.checkout.path / name for name in ("data", "hidden"))
         write_pictures((shown if shown.exists() else hidden) / "mine", version)
+
+    def change_estimator(self, version: str) -> None:
+        """Edit the user's file with the estimator, or restore it."""
+        self.happened.append(f"estimator: {version}")
+        self.estimator = version
+        (self.checkout.path / "my_model.py").write_text(ESTIMATORS[version])
 
     def keep(self) -> None:
         """Copy all results to another folder."""

@@ -171,7 +171,7 @@ class Job(threading.Thread):
         base = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
         return (
             base
-            | _different_blas_kernels()
+            | different_blas_kernels()
             | emulator.proxy_environment(self.folder / "home")
             | self._configured_variables()
             | {name: str(path) for name, path in inputs.items()}
@@ -245,7 +245,7 @@ class Job(threading.Thread):
             self.emulator.artifacts.write("ExperimentRun", self._container_id(), name, content)
 
 
-def _different_blas_kernels() -> dict[str, str]:
+def different_blas_kernels() -> dict[str, str]:
     """Return the variable that gives a job other BLAS kernels than this process has.
 
     The processor of a node usually differs from the client's. Its BLAS kernels then add the

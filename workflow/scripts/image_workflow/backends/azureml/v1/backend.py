@@ -19,7 +19,6 @@ from image_workflow.lineage.results import DataSet, Training, Version
 
 log = logging.getLogger(__name__)
 
-METRICS = "regularization rate", "accuracy"
 TAG_LENGTH = 1000  # the most characters that Azure ML allows in a tag
 AGAIN = "Run the same command again: it continues from here, and trains nothing twice."
 
@@ -149,7 +148,8 @@ class AzureML:
             model_sha256 = download_results(run, job.model, properties)
         with failures.step("read the run's metrics", AGAIN):
             seconds = self.settings["metrics_seconds"], self.settings["poll_seconds"]
-            metrics = runs.metrics(run, METRICS, *seconds)
+            wanted = ("accuracy",) if job.settings.is_own else ("regularization rate", "accuracy")
+            metrics = runs.metrics(run, wanted, *seconds)
         state.end_handle("Completed")
         log.info("run %s: model collected; the run's files: %s", run_id, ", ".join(names))
         clusters = state.created(self.workspace_info).get("clusters", [])
@@ -165,6 +165,7 @@ class AzureML:
             metrics=metrics,
             model_sha256=model_sha256,
             machine=json.loads(properties.get("machine", "null")),
+            deterministic=json.loads(properties.get("deterministic", "null")),
             fingerprint=job.fingerprint,
             arguments=job.settings.arguments(),
             environment=pinned_versions(job.environment),
@@ -186,30 +187,29 @@ class AzureML:
         """Register the run's model, unless a version with the same content exists."""
         training, name, info = registration.training, registration.name, self.workspace_info
         class_names = class_names_tag(registration.data_set)
-        content = name, training.model_sha256, class_names
         if info != training.workspace:
             raise UserError(
                 f"the model was trained in workspace {training.workspace['name']}, and config.json "
                 f"names {info['name']}. Bring back the first one's config.json, or train in the "
                 "other: delete results/model.pkl and run again."
             )
-        summary = {key: str(value) for key, value in registration.metrics.summary().items()}
-        tags = summary | registration.parameters
-        tags |= {
+        tags = {
+            **{key: text[:TAG_LENGTH] for key, text in registration.parameters.items()},
+            **{key: str(value) for key, value in registration.metrics.summary().items()},
             "class_names": class_names,
             "fingerprint": training.fingerprint,
             "git_commit": str(registration.git["commit"]),
         }
         properties = {f"{key}_sha256": value for key, value in registration.sha256.items()}
         with failures.step("register the model", AGAIN):
-            versions = within(120, self._versions, *content)
+            versions = within(120, self._versions, registration, class_names)
             if versions:
                 log.info("this model is registered already")
             else:
                 run = self._run(training.run_id)
                 details = {"model_path": runs.MODEL, "tags": tags, "properties": properties}
                 registered = within(300, run.register_model, name, **details)
-                versions = within(120, self._versions, *content) or [registered]
+                versions = within(120, self._versions, registration, class_names) or [registered]
                 # After a lost answer the SDK repeats the request, and registers a second version.
                 for double in versions[1:]:
                     within(120, double.delete)
@@ -225,14 +225,22 @@ class AzureML:
             run_id=training.run_id,
         )
 
-    def _versions(self, name: str, sha256: str, class_names: str) -> list:
-        """Return the versions with this model and these class names, the oldest first."""
+    def _versions(self, registration: Registration, class_names: str) -> list:
+        """Return the versions with the same content, the oldest first.
+
+        That is the model, the class names, and the user's file: an edit of a method such as
+        ``predict`` does not change the pickle of the model.
+        """
         from azureml.core import Model
 
-        found = Model.list(self.workspace, name=name, properties=[["model_sha256", sha256]])
+        wanted = [["model_sha256", registration.training.model_sha256]]
+        found = Model.list(self.workspace, name=registration.name, properties=wanted)
         # Earlier versions of this workflow registered no class names.
         same = [
-            model for model in found if model.tags.get("class_names", class_names) == class_names
+            model
+            for model in found
+            if model.tags.get("class_names", class_names) == class_names
+            and model.properties.get("estimator_sha256") == registration.sha256.get("estimator")
         ]
         return sorted(same, key=lambda model: int(model.version))
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from image_workflow.backends.azureml import failures
 from image_workflow.backends.interface import Job
 from image_workflow.deadline import within
+from image_workflow.errors import UserError
 from image_workflow.files import replacing
-from image_workflow.lineage.code import code_files
+from image_workflow.lineage.checksums import sha256_of_file
+from image_workflow.lineage.code import code_digests
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ LOGS = Path("results/azureml/logs")
 ANSWER_SECONDS = 60
 LAST_LINES = 15
 
+#: Where a run has the user's file with the estimator, and the values of its parameters.
+ESTIMATOR_FOLDER, PARAMETERS = "estimator", "parameters.json"
 #: The tag of a completed run that lacks a result.
 UNUSABLE = "unusable"
 #: The tag with the name of the cluster that a run was submitted to.
@@ -67,16 +71,8 @@ def submit(
     tags = {"fingerprint": job.fingerprint, "data_sha256": job.data_sha256, CLUSTER: target}
     mounted = arrays.as_named_input("arrays").as_mount()
     with tempfile.TemporaryDirectory() as source:
-        for path in code_files(job.program):
-            copy = Path(source, path.relative_to(job.program.parent))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-        config = ScriptRunConfig(
-            source,
-            job.program.name,
-            ["--data-folder", mounted, *job.settings.arguments()],
-            run_config=settings,
-        )
+        arguments = ["--data-folder", mounted, *stage(job, Path(source))]
+        config = ScriptRunConfig(source, job.program.name, arguments, run_config=settings)
         try:
             run = Experiment(workspace, experiment).submit(config, tags=tags, run_id=run_id)
         except Exception as error:
@@ -87,6 +83,49 @@ def submit(
             for key, value in tags.items():
                 run.tag(key, value)
     return run
+
+
+def stage(job: Job, folder: Path) -> list[str]:
+    """Copy the training script and the user's estimator to a folder.
+
+    The user's files get a folder of their own, so that none of them can replace one of ours.
+
+    Returns
+    -------
+    list of str
+        The arguments of the script, which runs in this folder.
+
+    Raises
+    ------
+    UserError
+        If a file was edited after the job's fingerprint was computed.
+    """
+    copy_code(job.program, folder)
+    arguments = job.settings.arguments()
+    if job.settings.is_own:
+        # Azure ML puts a backslash before some special characters in arguments, and JSON has many.
+        at = arguments.index("--parameters") + 1
+        (folder / PARAMETERS).write_text(arguments[at], encoding="utf-8")
+        arguments[at] = f"@{PARAMETERS}"
+    if job.settings.file:
+        copy_code(job.settings.file, folder / ESTIMATOR_FOLDER)
+        arguments += ["--estimator-folder", ESTIMATOR_FOLDER]
+    return arguments
+
+
+def copy_code(program: Path, folder: Path) -> None:
+    """Copy a Python file and the modules that it imports, or raise UserError if one was edited."""
+    for name, digest in code_digests(program).items():
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(program.parent / name, copy)
+        # The digest was kept when the fingerprint was computed. Since then, a cluster may have been
+        # created, which takes minutes.
+        if sha256_of_file(copy) != digest:
+            raise UserError(
+                f"{program.parent / name} was edited while the run was prepared. Run the same "
+                "command again to train with the edited file."
+            )
 
 
 def watch(run, poll: float, patience: float, limit: float) -> dict:
