@@ -1,5 +1,6 @@
 """The documents describe the workflow as it is, and their commands work."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import documents
@@ -23,6 +25,7 @@ PATHS += sorted(str(path.relative_to(TOP)) for path in (TOP / "docs").glob("*.md
 TEXTS = {path: (TOP / path).read_text(encoding="utf-8") for path in PATHS}
 README = TEXTS["README.md"]
 OWN_IMAGES = TEXTS["docs/your-own-images.md"]
+OWN_MODEL = TEXTS["docs/your-own-model.md"]
 SCHEMA = load(TOP / "workflow/schemas/config.schema.yaml")
 BIN = Path(sys.executable).parent
 
@@ -161,7 +164,7 @@ def test_every_documented_command_is_run_by_a_test():
         r"make [a-z-]+",
         r"(?:OPENBLAS_CORETYPE=\w+ )?python (benchmarks|workflow)/.*",
     )
-    kinds += "cd results/raw && gzip .*", r"\.venv/bin/python -c .*"
+    kinds += "cd results/raw && gzip .*", r"\.venv/bin/python -(c|m pip install) .*"
     unknown = [
         command
         for command in COMMANDS
@@ -176,6 +179,8 @@ def test_a_documented_snakemake_command_can_be_planned(checkout: Checkout, argum
         pytest.skip("needs conda, even for a dry run")
     if "dataset=fruit" in arguments or "photos" in arguments:
         pytest.skip("needs photographs; another test runs it")
+    if "_model.py" in arguments:
+        pytest.skip("needs the user's file; another test runs it")
     checkout.finish("-n", *shlex.split(arguments))
 
 
@@ -285,3 +290,30 @@ def test_the_way_from_photographs_to_a_model_works_as_written(with_photos: Check
         assert sorted(names) == ["apples", "pears", "quinces"]
     assert (with_photos.path / "results/report.html").exists()
     assert names == ["quinces", "apples", "pears"]
+
+
+# ---- Your own model ------------------------------------------------------------------------
+
+
+def test_the_examples_of_own_models_work_as_written_on_the_digits(checkout: Checkout):
+    for name, code in zip(("my_model", "deskew_model"), blocks(OWN_MODEL, "python"), strict=True):
+        (checkout.path / f"{name}.py").write_text(code)
+    calls = [command for command in commands(OWN_MODEL) if command.startswith(".venv/bin/snake")]
+    accuracies = []
+    for call in calls:
+        # All but the last stop before the pictures, which take most of the time.
+        target = "results/registered.json" if call == calls[-1] else "results/metrics.json"
+        arguments = shlex.split(call.replace("results/registered.json", target))[1:]
+        checkout.finish(*arguments, "dataset=digits")
+        metrics = json.loads((checkout.path / "results/metrics.json").read_text())
+        accuracies.append(metrics["accuracy"])
+    assert len(accuracies) == 4
+    assert min(accuracies) > 0.85
+    assert checkout.receipt()["parameters"]["estimator"] == "deskew_model.py:build"
+
+
+def test_the_examples_of_own_models_are_valid_configurations():
+    examples = blocks(OWN_MODEL, "yaml")
+    assert len(examples) == 2
+    for example in examples:
+        checked(yaml.safe_load(example), SCHEMA, "example")
