@@ -203,7 +203,8 @@ def test_download_ends_its_error_with_advice(tmp_path: Path):
     [
         "preview.py --images broken.npy --labels labels.npy --dataset-file dataset.json"
         " --output preview.png",
-        "evaluate.py --model broken.npy --test-images broken.npy --test-labels labels.npy"
+        "evaluate.py --model broken.npy --sweep sweep.json --test-images broken.npy"
+        " --test-labels labels.npy"
         " --dataset-file dataset.json --output metrics.json",
     ],
 )

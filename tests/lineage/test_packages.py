@@ -137,9 +137,9 @@ def test_a_conda_file_has_channels_and_packages_of_conda_and_pip():
     found = read(CONDA, "mine.yml")
     assert found.channels == ["pytorch", "conda-forge"]
     assert [(pin.text, pin.is_conda) for pin in found.pins] == [
-        ("pytorch::faiss-cpu=1.8", True),
+        ("pytorch::faiss-cpu==1.8", True),
         ("jpeg==9e", True),
-        ("python=3.11", True),
+        ("python==3.11", True),
         ("xgboost==2.1.0", False),
     ]
 
@@ -156,8 +156,8 @@ def test_a_conda_file_has_channels_and_packages_of_conda_and_pip():
         ("dependencies: [xgboost=2.1=py311_0]", "Write xgboost==VERSION."),
         ("dependencies: [python=3.12]", "the workflow itself needs python==3.11."),
         ("dependencies: [numpy=1.26]", f"the workflow itself needs numpy=={NUMPY}."),
-        ("dependencies: [scikit_learn=1.0]", "mine.yaml has scikit_learn=1.0, and the workflow"),
-        ("dependencies: [a=1, pip: [a==2]]", "mine.yaml has a=1 and a==2."),
+        ("dependencies: [scikit_learn=1.0]", "mine.yaml has scikit_learn==1.0, and the workflow"),
+        ("dependencies: [a=1, pip: [a==2]]", "mine.yaml has a==1 and a==2."),
         ("dependencies: [pip: ['-i https://hunter2']]", "mine.yaml, entry 1 of pip: expected"),
         ("dependencies: ['https://hunter2::a=1']", "entry 1 of dependencies: expected a package"),
         ("dependencies: [{pip: hunter2}]", "entry 1 of dependencies: expected a package"),
@@ -192,10 +192,12 @@ def test_packages_must_be_installed_with_their_versions(monkeypatch: pytest.Monk
 
 
 def test_packages_that_only_conda_knows_are_not_checked():
-    part = ".".join(version("pytest").split(".")[:1])
+    found = version("pytest")
     check_installed(
-        read(f"dependencies: [no-such-package=2, pytest={part}]", "mine.yaml"), ENVIRONMENTS
+        read(f"dependencies: [no-such-package=2, pytest={found}]", "mine.yaml"), ENVIRONMENTS
     )
+    # conda's = would allow pytest 9.1 for 9, another version each time that it installs.
+    assert "--sdm conda" in missing(f"dependencies: [pytest={found.split('.')[0]}]", "mine.yaml")
     assert "--sdm conda" in missing("dependencies: [pytest=1.0]", "mine.yaml")
 
 
@@ -214,7 +216,7 @@ def test_the_packages_are_added_to_an_environment():
     assert yaml.safe_load(merged(TRAIN, read(content, "mine.yaml"))) == {
         "channels": ["pytorch", "conda-forge", "nodefaults"],
         "dependencies": [
-            *("python=3.11", "pip", "pytorch::faiss-cpu=1.8", "jpeg==9e"),
+            *("python=3.11", "pip", "pytorch::faiss-cpu==1.8", "jpeg==9e"),
             {"pip": [*pip, "scikit-learn[tests]==1.9.1", "xgboost==2.1.0"]},
         ],
     }

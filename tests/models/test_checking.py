@@ -112,3 +112,27 @@ def test_check_without_scikit_learn_is_left_to_the_training(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     settings = own_settings(tmp_path, SVC)
     assert checked(settings, tmp_path, may_miss_packages=True) == {"is_linear": False}
+
+
+def test_a_check_that_ends_early_or_prints_anything_is_a_sentence(tmp_path: Path):
+    ended = "import os\nos._exit(0)\n" + SVC
+    assert "ended with exit code 0 and without a message" in refused(
+        own_settings(tmp_path, ended), tmp_path
+    )
+    noisy = "import sys\nsys.stderr.buffer.write(b'\\xff')\n" + SVC
+    assert checked(own_settings(tmp_path, noisy), tmp_path) == {"is_linear": True}
+
+
+def test_a_file_may_change_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    text = "import os\nos.mkdir('other')\nos.chdir('other')\n" + SVC
+    assert checked(own_settings(Path(), text), tmp_path) == {"is_linear": True}
+
+
+def test_a_forgotten_suffix_is_guessed(tmp_path: Path):
+    settings = own_settings(tmp_path, SVC)
+    without = TrainingSettings(
+        settings.estimator.replace(".py", ""), {}, 0.2, "newton", 42, tmp_path
+    )
+    name = settings.estimator.removesuffix(":build")
+    assert refused(without, tmp_path).endswith(f"; did you mean {tmp_path / name}?")

@@ -162,6 +162,7 @@ def test_file_has_the_parameters_of_another_estimator(options: Namespace):
         ([2] * 19, "for each of 20 images, found an array of int64 of shape (19,)"),
         (np.zeros((20, 3)), "found an array of float64 of shape (20, 3)"),
         ([2.5] * 20, "found an array of float64 of shape (20,)"),
+        (["3"] * 20, "must return one label of 0 to 255"),
         ([256] * 20, "must return one label of 0 to 255"),
         (["two"] * 20, "found an array of <U3"),
         ([[2], [2, 3]], "predict failed on 20 images: ValueError"),

@@ -56,7 +56,7 @@ def refused(settings) -> str:
         ("sklearn.svm.SVC.fit", "sklearn.svm has no module SVC; correct the name."),
         ("sklearn.svm.SVCC", "sklearn.svm has no SVCC; did you mean SVC? allowed: SVC, SVR, "),
         ("sklearn.model_selection.Grid", "sklearn.model_selection has no Grid; did you mean"),
-        ("sklearn.svm", "expected a class or a function, found <module 'sklearn.svm' from"),
+        ("sklearn.svm", "it is a module; name a class of it: SVC, SVR, "),
         ("math.pi", "expected a class or a function, found 3.141592653589793."),
         ("math.sqrt", "sqrt is called without arguments, but it needs x. Give them in a function"),
         (

@@ -16,6 +16,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.utils import all_estimators
 
 import fit
@@ -25,7 +26,12 @@ from image_workflow.lineage import code
 from image_workflow.models import sweep
 from image_workflow.models.estimator import features, predict
 from image_workflow.models.own_estimator import check
-from image_workflow.models.own_fit import fit_own, interruptible, is_deterministic
+from image_workflow.models.own_fit import (
+    fit_own,
+    interruptible,
+    is_deterministic,
+    same_for_any_threads,
+)
 from image_workflow.models.settings import TrainingSettings
 from image_workflow.models.training import fingerprint
 from samples import SETS, labelled_images
@@ -80,6 +86,13 @@ def bagged_clusters(): return BaggingClassifier(clusters(), n_estimators=2)
 def stacked():
     return StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())])
 """
+NYSTROEM = """
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+
+def nystroem(): return make_pipeline(Nystroem(n_components=200), RidgeClassifier())
+"""
 
 
 @pytest.mark.parametrize(
@@ -91,6 +104,20 @@ def test_threads_do_not_change_the_bytes_of_a_pipeline(tmp_path: Path, function:
     check(settings)
     first, second = (fitted(settings, threads) for threads in (1, 2))
     assert pickle.dumps(first) == pickle.dumps(second)
+
+
+def test_steps_that_cut_the_data_into_as_many_parts_as_threads_give_the_same_bytes(tmp_path: Path):
+    settings = own_settings(tmp_path, NYSTROEM, "nystroem")
+    images = np.random.default_rng(0).integers(0, 256, (1500, 8, 8), np.uint8)
+    labels = (images.mean(axis=(1, 2)) > 127).astype(np.uint8)
+    first, second = (fit_own(images, labels, {}, settings, threads) for threads in (1, 2))
+    assert pickle.dumps(first) == pickle.dumps(second)
+
+
+def test_tasks_run_in_as_many_threads_as_there_are():
+    barrier = threading.Barrier(2)
+    with same_for_any_threads(BaseEstimator(), 2):
+        joblib.Parallel()(joblib.delayed(barrier.wait)(10) for _ in range(2))
 
 
 @pytest.mark.parametrize(
@@ -205,8 +232,10 @@ def test_what_a_class_prints_is_logged_line_by_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ):
     line = "import sys; print('a', 1); print('b\\rc\\n\\nd', end='', file=sys.stderr)"
-    fitted(own_settings(tmp_path, own_class(line), "Own"))
-    assert caplog.messages == ["Own: a 1", "Own: b", "Own: c", "Own: d"]
+    settings = own_settings(tmp_path, own_class(line), "Own")
+    fitted(settings)
+    lines = "fit 90 images of 16 pixels", "a 1", "b", "c", "d"
+    assert caplog.messages == [f"{settings.estimator}: {line}" for line in lines]
     assert capfd.readouterr() == ("", "")
 
 
@@ -245,7 +274,8 @@ def test_fit_that_fails_is_a_sentence(tmp_path: Path, line: str, message: str):
         (
             "sklearn.linear_model.LogisticRegression",
             {"l1_ratio": 1, "solver": "lbfgs"},
-            "LogisticRegression could not be fitted to 90 images of 16 pixels: ValueError: Solver",
+            "LogisticRegression could not be fitted to 90 images of 16 pixels with l1_ratio=1, "
+            "solver=lbfgs: ValueError: Solver",
         ),
         (
             MLP,

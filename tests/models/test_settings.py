@@ -67,6 +67,7 @@ def test_equal_values_are_tried_once():
     [
         ({"alpha": []}, "parameters.alpha is an empty list; give a value, or values to try."),
         ({"alpha": [0.1, datetime.date(2020, 1, 1)]}, "parameters.alpha cannot be [0.1, datetime"),
+        ({"alpha": [0.1 + n for n in range(20_000)]}, "parameters must fit into a command, with"),
         ({"alpha": {1, 2}}, "parameters.alpha cannot be {1, 2}; use numbers, texts, true,"),
     ],
 )

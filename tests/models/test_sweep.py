@@ -99,4 +99,4 @@ def test_candidates_do_not_depend_on_each_other(caplog: pytest.LogCaptureFixture
     ("rate", "name"), [(2, "2"), (2.0, "2"), (0.5, "0.5"), (1e-5, "1e-05"), (1e6, "1000000")]
 )
 def test_equal_rates_have_equal_file_names(rate: float, name: str):
-    assert file_name({RATE: rate}) == f"{name}.json"
+    assert file_name({RATE: rate}, "logistic_regression") == f"{name}.json"

@@ -29,6 +29,11 @@ PYTHON = Path("python" if workflow.deployment_settings.deployment_method else sy
 # The shipped data sets, and the user's own.
 ENTRY_FILES = [Path("config/datasets.yaml"), Path("config/my_datasets.yaml")]
 
+# An empty section has no parameters. And Snakemake adds the parameters of this call to those in
+# config.yaml, which belong to the estimator in config.yaml.
+CALL = workflow.config_settings.overwrite_config
+config["parameters"] = (CALL if "estimator" in CALL else config).get("parameters") or {}
+
 try:
     config.update(checked(config, load(WORKFLOW / "schemas/config.schema.yaml"), "config"))
     DATASETS = load_entries(ENTRY_FILES, WORKFLOW / "schemas")

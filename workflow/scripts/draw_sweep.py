@@ -42,6 +42,7 @@ from image_workflow.pictures.table import draw_table
 AXES_WIDTH = WIDTH - 165
 RING = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.6, "color": VERMILLION}
 MARGIN, GAP = 15, 30
+MOST_POINTS = 200  # of a curve
 MOST_DOTS = 30  # values of a parameter, one below the other
 MOST_CELLS = 20  # in a row or column of a heat map
 
@@ -50,12 +51,12 @@ def draw(sweep: Sweep) -> Figure:
     """Return a figure of the accuracy of all candidates, with the chosen one marked.
 
     The numbers of a single parameter are drawn as curves, and its other values as dots. Two
-    parameters are drawn as a heat map, and more as a table.
+    parameters are drawn as a heat map. More parameters or values are drawn as a table.
     """
     names = sweep.varied()
     if len(names) == 1:
         values = values_of(sweep, *names)
-        if all(map(is_number, values)) and len(set(values)) == len(values):
+        if all(map(is_number, values)) and len(set(values)) == len(values) <= MOST_POINTS:
             return draw_curves(sweep, *names)
         if len(values) <= MOST_DOTS:
             return draw_dots(sweep, *names)

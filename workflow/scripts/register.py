@@ -1,7 +1,6 @@
 """Register the model with the backend that trained it, and write the registration receipt."""
 
 import argparse
-import json
 from pathlib import Path
 
 from image_workflow.backends.azureml.session import run_with_sdk
@@ -14,7 +13,15 @@ from image_workflow.lineage.code import code_digest
 from image_workflow.lineage.custody import check_arrays, check_model
 from image_workflow.lineage.git import git_state
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import RATE, DataSet, Metrics, Receipt, Sweep, Training
+from image_workflow.lineage.results import (
+    RATE,
+    DataSet,
+    Metrics,
+    Receipt,
+    Sweep,
+    Training,
+    value_text,
+)
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 
@@ -74,14 +81,9 @@ def described_parameters(
         rate = f"{metrics.parameters[RATE]:.15g}"
         return others | {"regularization": rate, "solver": settings.solver}
     return others | {
-        (f"parameters.{name}" if name in others else name): as_text(value)
+        (f"parameters.{name}" if name in others else name): value_text(value)
         for name, value in metrics.parameters.items()
     }
-
-
-def as_text(value: object) -> str:
-    """Return the value of a parameter as text."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def registry_of(training: Training, settings: BackendSettings) -> Registry:

@@ -52,10 +52,10 @@ class Pin:
     is_conda: bool = False
 
     def allows(self, version: str) -> bool:
-        """Return whether a version is the pinned one. conda's ``=1.2`` allows 1.2.3 as well."""
-        is_prefix = self.is_conda and "==" not in self.text
+        """Return whether a version is the pinned one. The workflow pins Python as 3.11 only."""
+        any_patch = ".*" if self.name == "python" else ""
         try:
-            pinned = Specifier(f"=={self.version}{'.*' if is_prefix else ''}")
+            pinned = Specifier(f"=={self.version}{any_patch}")
             return pinned.contains(version, prereleases=True)
         except (InvalidSpecifier, InvalidVersion):  # conda has other forms of versions as well.
             return version == self.version
@@ -212,7 +212,10 @@ def _conda_file(path: Path, ours: dict[str, str]) -> tuple[list[str], list[Pin]]
 
 
 def _conda_pin(where: str, entry: str, ours: dict[str, str]) -> Pin:
-    """Return the pin of one entry of a conda file."""
+    """Return the pin of one entry of a conda file.
+
+    conda's ``=2.1`` would allow 2.1.3 as well, so it becomes ``==2.1``.
+    """
     found = CONDA_ENTRY.fullmatch(entry)
     if not found or "/" in entry:
         raise UserError(f"{where}: expected a package with its version, such as xgboost=2.1.0.")
@@ -221,7 +224,7 @@ def _conda_pin(where: str, entry: str, ours: dict[str, str]) -> Pin:
     if not version:
         raise _not_pinned(where, name.lower(), ours)
     prefix = f"{channel}::" if channel else ""
-    return Pin(name.lower(), version[2], f"{prefix}{name.lower()}{version[1]}{version[2]}", True)
+    return Pin(name.lower(), version[2], f"{prefix}{name.lower()}=={version[2]}", is_conda=True)
 
 
 def _not_pinned(where: str, name: str, ours: dict[str, str]) -> UserError:

@@ -273,6 +273,30 @@ class Metrics(Result):
         return {name: content[name] for name in names if name in content}
 
 
+def value_text(value: object) -> str:
+    """Return the value of a parameter as text.
+
+    Examples
+    --------
+    >>> [value_text(value) for value in ("adam", True, None, [50, 50], 0.1)]
+    ['adam', 'true', 'null', '[50, 50]', '0.1']
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def point_text(parameters: dict) -> str:
+    """Return parameters as text.
+
+    Examples
+    --------
+    >>> point_text({"regularization_rate": 0.5}), point_text({"alpha": 0.1, "solver": "adam"})
+    ('rate 0.5', 'alpha=0.1, solver=adam')
+    """
+    if is_rate(parameters):
+        return f"rate {parameters[RATE]:g}"
+    return ", ".join(f"{name}={value_text(value)}" for name, value in parameters.items())
+
+
 def is_rate(parameters: dict) -> bool:
     """Return whether the only parameter is a regularization rate."""
     return parameters.keys() == {RATE} and isinstance(parameters[RATE], int | float)

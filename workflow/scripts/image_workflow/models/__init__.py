@@ -1,1 +1,1 @@
-"""Train a model, and choose its regularization rate."""
+"""Train a model, and choose its parameters."""

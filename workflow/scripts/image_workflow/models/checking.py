@@ -78,14 +78,19 @@ def _run(settings: TrainingSettings, program: Path, facts: Path, may_miss_packag
     command += ["--may-miss-packages"] if may_miss_packages else []
     try:
         ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
         )
     except subprocess.TimeoutExpired:
         raise UserError(
             f"the estimator {settings.estimator} was not imported and made in {SECONDS} s. Do not "
             "load data or train at the top level of its file."
         ) from None
-    if ended.returncode:
+    if ended.returncode or not facts.exists():
         lines = ended.stderr.strip().splitlines()
         # The user's code may write to stderr as well.
         sentences = [line for line in lines if line.startswith(f"{program.name}: ")] or lines

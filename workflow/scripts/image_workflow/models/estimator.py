@@ -221,7 +221,8 @@ def own_labels(model: ClassifierMixin, rows: np.ndarray) -> np.ndarray:
             f"the estimator's predict failed on {len(rows):,} images: {type(error).__name__}: "
             f"{error}. Correct its class, or choose other parameters."
         ) from error
-    if predicted.shape == (len(rows),) and np.isin(predicted, np.arange(256)).all():
+    is_number, is_right = predicted.dtype.kind in "biuf", predicted.shape == (len(rows),)
+    if is_number and is_right and np.isin(predicted, np.arange(256)).all():
         return predicted.astype(np.uint8)
     raise UserError(
         f"the estimator's predict must return one label of 0 to 255 for each of {len(rows):,} "

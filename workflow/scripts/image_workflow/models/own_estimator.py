@@ -14,7 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from image_workflow.errors import UserError, nearest
@@ -65,9 +65,12 @@ def find_builder(settings: TrainingSettings) -> Callable:
     if builder is None:
         known = names(module)
         others = nearest(name, known) if known else "it has no function and no class."
-        raise UserError(f"{wrong}{where} has no {name or 'empty name'}; {others}")
+        problem = f"{where} has no {name}" if name else "name a function after the colon"
+        raise UserError(f"{wrong}{problem}; {others}")
+    if inspect.ismodule(builder):
+        raise UserError(f"{wrong}it is a module; name a class of it: {', '.join(names(builder))}.")
     if not callable(builder):
-        raise UserError(f"{wrong}expected a class or a function, found {shortened(builder)}.")
+        raise UserError(f"{wrong}expected a class or a function, found {short_repr(builder)}.")
     if needed := required_arguments(builder):
         where = "as defaults" if settings.file else "in a function of yours, as my_model.py:build"
         raise UserError(
@@ -126,6 +129,8 @@ def import_module(path: str, estimator: str):
             raise missing_package(error, estimator) from error
         if not package or error.name != path:
             guess = guess_of(estimator.rpartition(".")[2], cutoff=1)
+            if Path(f"{path}.py").is_file():
+                guess = f"did you mean {path}.py:{estimator.rpartition('.')[2]}? "
             raise MissingPackageError(
                 f"{wrong}there is no package {error.name}; {guess}correct the name, or install the "
                 "package and name it in extra_packages."
@@ -171,7 +176,9 @@ def own_names(module) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", None) == module.__name__
+        if callable(value)
+        and getattr(value, "__module__", None) == module.__name__
+        and not name.startswith("_")
     ]
 
 
@@ -197,7 +204,7 @@ def new_estimator(settings: TrainingSettings) -> BaseEstimator:
     ):
         raise UserError(
             f"{wrong}expected a scikit-learn classifier with fit, predict and get_params, found "
-            f"{shortened(estimator)}. {own_class}"
+            f"{short_repr(estimator)}. {own_class}"
         )
     try:
         is_right = is_classifier(estimator)
@@ -273,6 +280,13 @@ def set_parameter(estimator: BaseEstimator, name: str, value: object) -> None:
     """
     known = estimator.get_params()
     if name not in known:
+        if ":" in name:
+            raise UserError(f"parameters.{name} is not a name. YAML needs a space after the colon.")
+        if re.search(r"[()\[\]]", name):
+            raise UserError(
+                f"parameters.{name} is not a name. YAML has no tuples; write a list in a list, as "
+                "[[100, 50]]."
+            )
         short = type(estimator).__name__
         raise UserError(
             f"parameters.{name} is not a parameter of {short}; {nearest(name, sorted(known))}"
@@ -301,10 +315,16 @@ def constraint_error(owner: object, name: str) -> str | None:
     except (TypeError, ValueError) as error:
         text = " ".join(str(error).split())
         if allowed := re.search(rf"^The '{name}' parameter of \w+ (must be .*)\. Got ", text):
-            return f"it {allowed[1]}"
+            # scikit-learn lists the options in another order in each process.
+            return f"it {re.sub(r'{(.*?)}', sorted_options, allowed[1])}"
         # Another parameter, or a check of several.
         return text.rstrip(".")
     return None
+
+
+def sorted_options(found: re.Match) -> str:
+    """Return the options in a text such as ``{'b', 'a'}`` in alphabetical order."""
+    return "{" + ", ".join(sorted(found[1].split(", "))) + "}"
 
 
 # ---- Check -----------------------------------------------------------------------------------
@@ -354,10 +374,16 @@ def is_linear(estimator: BaseEstimator) -> bool:
 def sentences(what: str, file: Path | None) -> Iterator[None]:
     """Turn any error of the user's code into a UserError that names the line."""
     try:
-        yield
+        with chdir(Path.cwd()):  # The user's code may change the working directory.
+            yield
     except UserError:
         raise
     except ModuleNotFoundError as error:
+        if file and error.name == file.parent.resolve().name:
+            raise UserError(
+                f"{what}: {described(error, file)}. Import modules of your own from the folder of "
+                f"{file.name}, without its name."
+            ) from error
         raise missing_package(error, what) from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}: {described(error, file)}.") from error
@@ -389,7 +415,7 @@ def described(error: BaseException, file: Path | None = None) -> str:
     return found.rstrip(".:")
 
 
-def shortened(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return an object's text, cut to one line of 80 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

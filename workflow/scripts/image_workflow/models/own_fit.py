@@ -10,14 +10,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
 import joblib
 import numpy as np
-from joblib._parallel_backends import ThreadingBackend
+from joblib._parallel_backends import FallbackToBackend, SequentialBackend, ThreadingBackend
 from threadpoolctl import threadpool_limits
 
 from image_workflow.errors import UserError
 from image_workflow.imports import fast_imports
+from image_workflow.lineage.results import point_text
 from image_workflow.models.estimator import classes_of, features
 from image_workflow.models.memory import available_memory, limited_memory
 from image_workflow.models.own_estimator import build, described
@@ -61,12 +63,13 @@ def fit_own(
     """
     classes_of(labels)
     estimator = build(settings, point, images.shape[1:])
-    name = settings.estimator.rpartition(":" if settings.file else ".")[2]
+    name = settings.estimator if settings.file else settings.estimator.rpartition(".")[2]
     data = f"{len(images):,} images of {images[0].size:,} pixels"
+    data += f" with {point_text(point)}" if point else ""
     log.info("%s: fit %s", name, data)
     free = available_memory()
     try:
-        with shown_output(name), verbose(estimator):
+        with shown_output(name), verbose(estimator, point):
             fit(estimator, images, labels, threads)
     except MemoryError as error:
         found = f": {free / 2**30:.1f} GiB are available" if free is not None else ""
@@ -85,7 +88,9 @@ def fit_own(
 
 def fit(estimator: BaseEstimator, images: np.ndarray, labels: np.ndarray, threads: int) -> None:
     """Fit an estimator within the memory that there is. Ctrl-C ends the process meanwhile."""
-    with limited_memory(), interruptible(), same_for_any_threads(estimator, threads):
+    # The user's code may change the working directory.
+    here = contextlib.chdir(Path.cwd())
+    with here, limited_memory(), interruptible(), same_for_any_threads(estimator, threads):
         estimator.fit(features(images), np.array(labels))
     forget_threads(estimator)
 
@@ -98,18 +103,32 @@ def is_deterministic(
     The parameters are those of :func:`fit_own`.
     """
     some = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
-    models, quiet = [], contextlib.redirect_stdout(io.StringIO())
-    with warnings.catch_warnings(), quiet, contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for threads in (1, 2):
-            estimator = build(settings, point, images.shape[1:])
-            try:
+    models = []
+    try:
+        with quiet():
+            for threads in (1, 2):
+                estimator = build(settings, point, images.shape[1:])
                 fit(estimator, images[some], labels[some], threads)
                 models.append(pickle.dumps(estimator))
-            except (Exception, SystemExit) as error:
-                log.info("not known whether the estimator is deterministic: %s", described(error))
-                return None
+    except (Exception, SystemExit) as error:
+        log.info("not known whether the estimator is deterministic: %s", described(error))
+        return None
     return models[0] == models[1]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress what the estimator prints, warns of and logs in the block."""
+    logging.disable()
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 # ---- The same model for any number of threads ------------------------------------------------
@@ -120,7 +139,7 @@ def same_for_any_threads(estimator: BaseEstimator, threads: int) -> Iterator[Non
     """Use threads in the block where they do not change the model.
 
     - A product of matrices has other last bits with another number of BLAS threads: one thread.
-    - joblib's parts are the same for any number of workers. They run as threads, because an object
+    - joblib's tasks are the same for any number of workers. They run as threads, because an object
       that comes from another process is pickled to other bytes. Each has one OpenMP thread.
     - OpenMP's sums depend on the number of threads in KMeans, but not in
       HistGradientBoostingClassifier, which takes the most time.
@@ -136,9 +155,22 @@ def same_for_any_threads(estimator: BaseEstimator, threads: int) -> Iterator[Non
 
 
 class ThreadsWithoutOpenMP(ThreadingBackend):
-    """joblib's backend of threads. A limit of OpenMP's threads holds for one thread only."""
+    """joblib's backend of threads, each of which has one OpenMP thread."""
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return 1. Some estimators cut their data into so many parts, and sum them up."""
+        return 1
+
+    def configure(self, n_jobs: int = 1, parallel=None, **options) -> int:
+        """Use ``n_jobs`` threads for tasks that do not depend on their number."""
+        n_jobs = super().effective_n_jobs(n_jobs)
+        if n_jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel, self._n_jobs = parallel, n_jobs
+        return n_jobs
 
     def _get_pool(self) -> ThreadPool:
+        # A limit of OpenMP's threads holds for the thread that sets it.
         if self._pool is None:
             self._pool = ThreadPool(self._n_jobs, threadpool_limits, (1, "openmp"))
         return self._pool
@@ -155,11 +187,15 @@ def forget_threads(estimator: BaseEstimator) -> None:
 
 
 @contextmanager
-def verbose(estimator: BaseEstimator) -> Iterator[None]:
+def verbose(estimator: BaseEstimator, point: dict) -> Iterator[None]:
     """Let an estimator and its steps report progress in the block, if they can.
 
-    LogisticRegression and those of sklearn.svm print from C, past the log.
+    A user who sets ``verbose`` has the last word. LogisticRegression and the classes of sklearn.svm
+    print from C, past the log.
     """
+    if any(name.split("__")[-1] == "verbose" for name in point):
+        yield
+        return
     steps = [estimator]
     if isinstance(estimator, Pipeline):
         steps += [step for _, step in estimator.steps if isinstance(step, BaseEstimator)]

@@ -17,6 +17,8 @@ from image_workflow.paths import expanded
 LOGISTIC_REGRESSION = "logistic_regression"
 #: The names in models.solvers.SOLVERS, which takes longer to import.
 SOLVER_NAMES = "newton", "liblinear"
+#: Linux allows 131,072 bytes for one argument of a command.
+MAX_JSON = 100_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class TrainingSettings:
         """
         if not self.file:
             return {}
+        with_suffix = self.file.with_name(f"{self.file.name}.py")
+        if with_suffix.is_file():
+            raise UserError(
+                f"the estimator's file {self.file} does not exist; did you mean {with_suffix}?"
+            )
         if not self.file.stem.isidentifier() or self.file.suffix != ".py":
             raise UserError(
                 f"the estimator's file {self.file} cannot be imported: expected a name of letters, "
@@ -191,7 +198,7 @@ def values_to_try(parameters: dict) -> dict[str, list]:
     Raises
     ------
     UserError
-        If a list is empty.
+        If a list is empty, or if there are too many values for a command.
 
     Examples
     --------
@@ -211,6 +218,11 @@ def values_to_try(parameters: dict) -> dict[str, list]:
                 f"parameters.{name} cannot be {value!r}; use numbers, texts, true, false, null, "
                 "lists and mappings."
             ) from error
+    if (length := len(json.dumps(found))) > MAX_JSON:
+        raise UserError(
+            f"parameters must fit into a command, with at most {MAX_JSON:,} characters, found "
+            f"{length:,}. Give fewer values."
+        )
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from image_workflow.errors import UserError
 from image_workflow.files import write_json
 from image_workflow.lineage.checksums import sha256_of_json
-from image_workflow.lineage.results import RATE, Candidate, Sweep, is_rate
+from image_workflow.lineage.results import RATE, Candidate, Sweep, is_rate, point_text
 from image_workflow.models.estimator import predict
 from image_workflow.models.settings import TrainingSettings
 from image_workflow.models.solvers import SOLVERS, fit_newton
@@ -64,21 +64,14 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return mask
 
 
-def label(point: dict) -> str:
-    """Return a point of the grid as text: ``rate 0.5``, or ``alpha=0.1, solver=adam``."""
-    if is_rate(point):
-        return f"rate {point[RATE]:g}"
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items())
-
-
-def file_name(point: dict) -> str:
+def file_name(point: dict, estimator: str) -> str:
     """Return the name of the file that keeps a point's score, the same for 2 and 2.0.
 
-    It is the rate, or a digest of all parameters.
+    It is the rate, or a digest of the estimator and its parameters.
     """
     if is_rate(point):
         return str(float(point[RATE])).removesuffix(".0") + ".json"
-    return sha256_of_json(point)[:16] + ".json"
+    return sha256_of_json([estimator, point])[:16] + ".json"
 
 
 class Candidates:
@@ -91,17 +84,20 @@ class Candidates:
     fingerprint : str or None
         The digest of everything that decides a score, apart from the point. Files with another
         fingerprint are ignored.
+    estimator : str
+        The estimator's name, so that several estimators can have the same parameters.
     """
 
-    def __init__(self, folder: Path | None, fingerprint: str | None = None):
-        self.folder, self.fingerprint = folder, fingerprint
+    def __init__(self, folder: Path | None, fingerprint: str | None = None, estimator: str = ""):
+        self.folder, self.fingerprint, self.estimator = folder, fingerprint, estimator
 
     def find(self, point: dict) -> Candidate | None:
         """Return the kept score of a point, or None."""
         if self.folder is None:
             return None
         try:
-            kept = json.loads((self.folder / file_name(point)).read_text(encoding="utf-8"))
+            path = self.folder / file_name(point, self.estimator)
+            kept = json.loads(path.read_text(encoding="utf-8"))
             same = kept["fingerprint"] == self.fingerprint
             scores = (kept["candidate"][f"{part}_accuracy"] for part in ("train", "validation"))
             return Candidate(point, *scores) if same else None
@@ -112,7 +108,7 @@ class Candidates:
         """Write the score of a point."""
         if self.folder:
             content = {"candidate": candidate.to_json(), "fingerprint": self.fingerprint}
-            write_json(self.folder / file_name(candidate.parameters), content)
+            write_json(self.folder / file_name(candidate.parameters, self.estimator), content)
 
 
 def sweep(
@@ -157,7 +153,11 @@ def sweep(
             kept.keep(candidates[number])
         log.info(
             "candidate %d of %d, %s: accuracy %.4f on the training part, %.4f on the held-out part",
-            *(number + 1, len(points), label({name: point[name] for name in settings.varied()})),
+            *(
+                number + 1,
+                len(points),
+                point_text({name: point[name] for name in settings.varied()}),
+            ),
             *(candidates[number].train_accuracy, candidates[number].validation_accuracy),
         )
     best = max(

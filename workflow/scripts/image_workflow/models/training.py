@@ -13,9 +13,9 @@ from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.code import code_digests
-from image_workflow.lineage.results import Sweep
+from image_workflow.lineage.results import Sweep, point_text
 from image_workflow.models.settings import TrainingSettings
-from image_workflow.models.sweep import Candidates, fit, label, sweep
+from image_workflow.models.sweep import Candidates, fit, sweep
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ def train(
     comparison = Sweep(point, n_train=len(images), n_validation=0, candidates=[])
     if settings.is_sweep:
         key = candidates_folder and fingerprint(images, labels, settings, program, versions)
-        kept = Candidates(candidates_folder, key)
+        kept = Candidates(candidates_folder, key, settings.estimator)
         comparison = sweep(images, labels, settings, threads, kept)
         point = comparison.parameters
     name = settings.estimator if settings.is_own else settings.solver
-    log.info("%s: %d images, %s", name, len(images), label(point) or "default parameters")
+    log.info("%s: %d images, %s", name, len(images), point_text(point) or "default parameters")
     model = fit(images, labels, point, settings, threads)
     with replacing(output) as (part,):
         dump(model, part, settings)

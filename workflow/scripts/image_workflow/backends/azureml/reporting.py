@@ -17,7 +17,7 @@ import numpy as np
 from image_workflow.data.arrays import find_array
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.machine import machine
-from image_workflow.lineage.results import RATE, Sweep
+from image_workflow.lineage.results import RATE, Sweep, value_text
 from image_workflow.models.estimator import predict
 
 log = logging.getLogger(__name__)
@@ -82,16 +82,11 @@ def table(sweep: Sweep) -> list[dict[str, float | str]]:
     for name in sweep.varied()[: MAX_COLUMNS - 2]:
         values = [candidate.parameters[name] for candidate in sweep.candidates]
         numbers = all(type(value) in (int, float) for value in values)
-        shown = float if numbers else as_text
-        columns["regularization rate" if name == RATE else name] = [*map(shown, values)]
+        columns["regularization rate" if name == RATE else name] = [
+            float(value) if numbers else value_text(value)[:MAX_LENGTH] for value in values
+        ]
     columns["train accuracy"] = [candidate.train_accuracy for candidate in sweep.candidates]
     columns["validation accuracy"] = [
         candidate.validation_accuracy for candidate in sweep.candidates
     ]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def as_text(value: object) -> str:
-    """Return the value of a parameter as a text that Azure ML takes."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text[:MAX_LENGTH]
