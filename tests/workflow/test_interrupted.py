@@ -196,7 +196,7 @@ def test_the_call_after_a_killed_comparison_fits_only_the_missing_rates(
 
     finished.finish("results/model.pkl", **liblinear)
     log = (finished.path / "results/logs/train.log").read_text()
-    assert f"8 rates to compare on 240 of 1437 images, {len(before)} of them as before" in log
+    assert f"8 candidates to compare on 240 of 1437 images, {len(before)} of them as before" in log
     assert {path: path.stat().st_mtime_ns for path in before} == before
     uninterrupted.finish("results/model.pkl", **liblinear)
     assert results(finished) == results(uninterrupted)

@@ -41,12 +41,15 @@ FIRST_OUTPUTS = {
 ALL = sorted([*EVERY, *OTHERS])
 # The training code: the receipt has its checksum.
 TRAINING = ["register", "train"]
+# The rules that load the model.
+LOADERS = ["draw_mistakes", "draw_weights", "evaluate", *TRAINING]
 PICTURES = sorted(rule for rule in EVERY if rule == "preview" or rule.startswith("draw_"))
 # The rules that use a file themselves. Rules that follow from them run again as well.
 USERS = {
     "scripts/azureml_cancel.py": [],
     "scripts/azureml_cleanup.py": [],
     "scripts/azureml_status.py": [],
+    "scripts/check_estimator.py": [],
     "scripts/convert.py": ["convert"],
     "scripts/describe.py": ["describe"],
     "scripts/download.py": ["download"],
@@ -109,31 +112,26 @@ USERS = {
     "scripts/image_workflow/imports.py": sorted([*PICTURES, "evaluate", *TRAINING]),
     "scripts/image_workflow/lineage/__init__.py": ALL,
     "scripts/image_workflow/lineage/checksums.py": ALL,
-    "scripts/image_workflow/lineage/code.py": TRAINING,
+    "scripts/image_workflow/lineage/code.py": LOADERS,
     "scripts/image_workflow/lineage/content.py": [],
     "scripts/image_workflow/lineage/custody.py": ["register"],
     "scripts/image_workflow/lineage/git.py": ["register"],
     "scripts/image_workflow/lineage/job_records.py": ALL,
     "scripts/image_workflow/lineage/machine.py": TRAINING,
+    "scripts/image_workflow/lineage/packages.py": [],
     "scripts/image_workflow/lineage/pins.py": TRAINING,
     "scripts/image_workflow/lineage/results.py": sorted(
         [*PICTURES, "convert", "describe", "evaluate", "summarize", *TRAINING]
     ),
     "scripts/image_workflow/lineage/steps.py": [],
-    "scripts/image_workflow/models/__init__.py": [
-        "draw_mistakes",
-        "draw_weights",
-        "evaluate",
-        *TRAINING,
-    ],
-    "scripts/image_workflow/models/estimator.py": [
-        "draw_mistakes",
-        "draw_weights",
-        "evaluate",
-        *TRAINING,
-    ],
-    "scripts/image_workflow/models/probabilities.py": ["draw_mistakes"],
-    "scripts/image_workflow/models/settings.py": TRAINING,
+    "scripts/image_workflow/models/__init__.py": LOADERS,
+    "scripts/image_workflow/models/checking.py": [],
+    "scripts/image_workflow/models/confidences.py": ["draw_mistakes"],
+    "scripts/image_workflow/models/estimator.py": LOADERS,
+    "scripts/image_workflow/models/memory.py": TRAINING,
+    "scripts/image_workflow/models/own_estimator.py": TRAINING,
+    "scripts/image_workflow/models/own_fit.py": TRAINING,
+    "scripts/image_workflow/models/settings.py": LOADERS,
     "scripts/image_workflow/models/solvers.py": TRAINING,
     "scripts/image_workflow/models/sweep.py": TRAINING,
     "scripts/image_workflow/models/training.py": TRAINING,
@@ -144,9 +142,12 @@ USERS = {
     "scripts/image_workflow/newton/optimizer.py": TRAINING,
     "scripts/image_workflow/newton/rounding.py": TRAINING,
     "scripts/image_workflow/newton/rows.py": TRAINING,
-    "scripts/image_workflow/paths.py": ["convert", "download"],
+    "scripts/image_workflow/paths.py": sorted(["convert", "download", *LOADERS]),
     "scripts/image_workflow/pictures/__init__.py": PICTURES,
+    "scripts/image_workflow/pictures/candidates.py": ["draw_sweep"],
+    "scripts/image_workflow/pictures/heat_map.py": ["draw_sweep"],
     "scripts/image_workflow/pictures/style.py": PICTURES,
+    "scripts/image_workflow/pictures/table.py": ["draw_sweep"],
     "scripts/image_workflow/pictures/tiles.py": ["draw_mistakes", "draw_weights", "preview"],
     "scripts/parse.py": ["parse"],
     "scripts/preview.py": ["preview"],

@@ -3,7 +3,8 @@
 The tests make random sequences of calls with different configurations and targets, of failures in
 each program, and of deleted or altered files and pictures, with the real Snakemake on small data.
 After each call with exit code 0, all results of its target are compared with those of a fresh
-checkout. One of the data sets is a folder of the user's own pictures.
+checkout. One of the data sets is a folder of the user's own pictures, and one of the estimators is
+a file of the user's own.
 
 ``make test`` runs the same sequences each time, and ``make test-quick`` runs fewer of them. ``make
 test-long`` runs random sequences for an hour, or for the number of minutes in the variable MINUTES.
@@ -22,12 +23,23 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from history import FILES, NEEDED, SEVERAL, SINGLE, VERSIONS, FreshRuns, History
+from history import (
+    ESTIMATORS,
+    FILES,
+    NEEDED,
+    OWN_ESTIMATOR,
+    SEVERAL,
+    SINGLE,
+    VERSIONS,
+    FreshRuns,
+    History,
+)
 
 MINUTES = float(os.environ.get("MINUTES", 0))
 # The number of random sequences for each state machine.
 EXAMPLES = int(os.environ.get("EXAMPLES", 3))
 
+NAIVE_BAYES = {"estimator": "sklearn.naive_bayes.BernoulliNB"}
 CONFIGURATIONS = [
     {"dataset": "small", "regularization": SINGLE},
     {"dataset": "misspelt", "regularization": SINGLE},
@@ -35,6 +47,7 @@ CONFIGURATIONS = [
     {"dataset": "small", "regularization": SEVERAL, "seed": 7},
     {"dataset": "named", "regularization": SINGLE},
     {"dataset": "mine", "regularization": SINGLE},
+    {"dataset": "small", **OWN_ESTIMATOR},
 ]
 if MINUTES:
     CONFIGURATIONS += [
@@ -48,6 +61,9 @@ if MINUTES:
         {"dataset": "digits", "regularization": SEVERAL},
         {"dataset": "digits", "regularization": 2, "solver": "liblinear", "seed": 7},
         {"dataset": "misspelt", "regularization": SEVERAL},
+        {"dataset": "small", "parameters": "{alpha: [0.1, 2]}", **NAIVE_BAYES},
+        {"dataset": "small", "parameters": "{alpha: 2}", **NAIVE_BAYES},
+        {"dataset": "mine", "seed": 7, **OWN_ESTIMATOR},
     ]
 WORKING = [each for each in CONFIGURATIONS if each["dataset"] != "misspelt"]
 
@@ -161,6 +177,10 @@ class WhateverHappens(CallsAndFailures):
     @rule(version=st.sampled_from(VERSIONS))
     def change_pictures(self, version):
         self.history.change_pictures(version)
+
+    @rule(version=st.sampled_from(list(ESTIMATORS)))
+    def change_estimator(self, version):
+        self.history.change_estimator(version)
 
     @rule(configuration=st.sampled_from(WORKING))
     def mark_up_to_date(self, configuration):
@@ -286,3 +306,10 @@ def test_other_names_of_the_classes_are_in_every_result(history: History):
 def test_a_missing_test_set_does_not_hide_a_reason_to_train(history: History):
     history.change("raw/t10k-images-idx3-ubyte.gz", "delete")
     assert history.call(CONFIGURATIONS[0] | {"regularization": 2}, "all")
+
+
+def test_another_estimator_leaves_no_picture_of_the_one_before(history: History):
+    own = {"dataset": "small", **OWN_ESTIMATOR}
+    assert not history.call(own, "metrics.json", "train,2,exit")
+    assert history.call(own, "metrics.json")
+    assert history.call(CONFIGURATIONS[0], "weights.png")

@@ -134,6 +134,7 @@ def test_the_receipt_has_the_checksums_of_model_and_data(digits_run: Checkout):
     )
     assert receipt["sha256"]["data"] == hashlib.sha256(b"".join(payloads)).hexdigest()
     assert receipt["parameters"] == {
+        "estimator": "logistic_regression",
         "dataset": "digits",
         "solver": "newton",
         "regularization": f"{receipt['metrics']['regularization_rate']:g}",

@@ -46,8 +46,9 @@ def refusal(checkout: Checkout, **config) -> str:
             "regularisation",
             1,
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
-            "backend, regularization, validation_fraction, solver, seed, preview_images, "
-            "model_name, experiment_name, registry_uri, confirm, azureml.",
+            "backend, estimator, parameters, extra_packages, regularization, validation_fraction, "
+            "solver, seed, preview_images, model_name, experiment_name, registry_uri, confirm, "
+            "azureml.",
         ),
         (
             "regularization",
