@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from image_workflow.command import log, run
-from image_workflow.imports import fast_imports
+from image_workflow.imports import add_estimator_folder_option, fast_imports
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet
 from image_workflow.models.confidences import PROBABILITY, confidences
 from image_workflow.models.estimator import load_model, predict
-from image_workflow.models.settings import add_estimator_folder_option
 from image_workflow.pictures.style import (
     IMAGE_COLOURS,
     LARGE,

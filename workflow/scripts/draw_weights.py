@@ -10,10 +10,10 @@ from matplotlib.colors import Normalize
 
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
+from image_workflow.imports import add_estimator_folder_option
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet
 from image_workflow.models.estimator import load_model, weights
-from image_workflow.models.settings import add_estimator_folder_option
 from image_workflow.pictures.style import (
     DPI,
     SIGNED_COLOURS,

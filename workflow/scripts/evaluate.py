@@ -8,11 +8,10 @@ import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
-from image_workflow.imports import fast_imports
+from image_workflow.imports import add_estimator_folder_option, fast_imports
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet, Metrics, Sweep
 from image_workflow.models.estimator import load_model, predict
-from image_workflow.models.settings import add_estimator_folder_option
 
 with fast_imports(hide="pandas"):
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support

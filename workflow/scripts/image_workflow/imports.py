@@ -1,5 +1,6 @@
 """Import large packages faster, and modules of the user's own."""
 
+import argparse
 import gc
 import sys
 from collections.abc import Iterator
@@ -39,3 +40,13 @@ def make_importable(folder: Path) -> None:
     sys.dont_write_bytecode = True
     if str(folder.resolve()) not in sys.path:
         sys.path.append(str(folder.resolve()))
+
+
+def add_estimator_folder_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that a program needs to load a model of a class of the user's own."""
+    parser.add_argument(
+        "--estimator-folder",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of the user's file with the estimator, and of the modules it imports",
+    )

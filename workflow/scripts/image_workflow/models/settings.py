@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from image_workflow.errors import UserError
+from image_workflow.imports import add_estimator_folder_option
 from image_workflow.lineage.code import code_digests
 from image_workflow.lineage.results import RATE
 from image_workflow.paths import expanded
@@ -288,14 +289,4 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=42,
         help="decides what is held out; the random state of the estimator",
-    )
-
-
-def add_estimator_folder_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that a program needs to load a model of a class of the user's own."""
-    parser.add_argument(
-        "--estimator-folder",
-        type=Path,
-        metavar="FOLDER",
-        help="the folder of the user's file with the estimator, and of the modules it imports",
     )
