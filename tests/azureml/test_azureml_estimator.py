@@ -224,8 +224,8 @@ def test_an_estimator_that_fails_in_the_cloud_is_reported_with_its_line(cloud):
     line = 1 + MY_MODEL.splitlines().index('            raise ValueError("no mean today")')
     for text in (
         f"run {last_run(cloud)['runId']} failed",
-        "  | fit.py: build could not be fitted to 1,437 images of 64 pixels: ValueError: no mean "
-        f"today, in my_model.py line {line}.",
+        "  | fit.py: my_model.py:build could not be fitted to 1,437 images of 64 pixels with "
+        f"broken=true: ValueError: no mean today, in my_model.py line {line}.",
         "the next call submits it anew",
     ):
         assert text in message
