@@ -9,6 +9,9 @@ CODE := benchmarks tests tools workflow
 # process than cores, because the tests of the cloud often wait.
 PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(os.cpu_count() + 1)') \
   --dist loadfile --no-loadscope-reorder
+# The longest files come first, so that no process works alone at the end.
+LONGEST := tests/workflow/test_whatever_happened.py $(wildcard tests/azureml/test_azureml_*.py)
+TESTS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
 # The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.
@@ -39,10 +42,10 @@ ui: .venv/installed  ## open the registered model in MLflow or in the Azure port
 test: .venv-dev/installed lint  ## check the format and the code, and run all tests
 	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
 	else echo "Without CPython 3.11, the tests that need the Azure ML SDK v1 are skipped."; fi
-	$(PYTEST) tests/workflow tests/azureml tests
+	$(PYTEST) $(TESTS)
 
 test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fewer random sequences
-	EXAMPLES=1 $(PYTEST) --ignore tests/azureml tests/workflow tests
+	EXAMPLES=1 $(PYTEST) $(filter-out tests/azureml/%,$(TESTS))
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
