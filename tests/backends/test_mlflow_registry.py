@@ -29,6 +29,7 @@ from image_workflow.lineage.results import ImageClass
 from image_workflow.models.estimator import features
 from registration import (
     ENVIRONMENT,
+    PARAMETERS,
     registered,
     runs,
     versions,
@@ -39,13 +40,6 @@ from registration import (
 )
 from training import training_settings
 
-PARAMETERS = {
-    "estimator": "logistic_regression",
-    "dataset": "mine",
-    "seed": "42",
-    "regularization": "0.5",
-    "solver": "liblinear",
-}
 CLASS_NAMES = {"0": "zero", "3": "three", "200": "ünlaut 200"}
 
 # ---- Registered runs and versions ----------------------------------------------------------

@@ -18,17 +18,10 @@ from image_workflow.data import idx
 from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.results import RATE, Candidate, Sweep
-from registration import SETTINGS, registered, write_model, write_results
+from registration import PARAMETERS, SETTINGS, registered, write_model, write_results
 from schemas import schema
 from training import training_settings
 
-PARAMETERS = {
-    "estimator": "logistic_regression",
-    "dataset": "mine",
-    "seed": "42",
-    "regularization": "0.5",
-    "solver": "liblinear",
-}
 COMPARISON = Sweep(
     parameters={RATE: 0.5},
     n_train=30,

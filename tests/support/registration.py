@@ -26,6 +26,14 @@ PROGRAM = TOP / "workflow/scripts/fit.py"
 ENVIRONMENT = TOP / "workflow/envs/train.yaml"
 CLASSES = {0: "zero", 3: "three", 200: "ünlaut 200"}
 SETTINGS = training_settings(regularization=[0.5])
+#: What the registry shows of these settings.
+PARAMETERS = {
+    "estimator": "logistic_regression",
+    "dataset": "mine",
+    "seed": "42",
+    "regularization": "0.5",
+    "solver": "liblinear",
+}
 
 
 def write_results(folder: Path, registry_uri: str, **training) -> Namespace:

@@ -10,13 +10,11 @@ from jinja2 import Environment, FileSystemLoader
 from image_workflow.command import log, run
 from image_workflow.files import replacing
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet, Metrics, Receipt
+from image_workflow.lineage.results import COMMON_SETTINGS, DataSet, Metrics, Receipt
 
 TABLES = "overview", "metrics", "receipt", "run_times"
 #: A job of this many seconds or fewer was measured only at its start, before it did anything.
 FIRST_SAMPLE = 0.5
-#: The parameters in the receipt that are no parameters of an estimator.
-SETTINGS = "estimator", "dataset", "seed"
 LONGEST = 150  # characters of a value that the overview and the metrics show
 
 
@@ -58,7 +56,7 @@ def own_model(receipt: Receipt) -> list[tuple[str, str]]:
     """
     if receipt.parameters["estimator"] == "logistic_regression":
         return []
-    chosen = [item for item in receipt.parameters.items() if item[0] not in SETTINGS]
+    chosen = [item for item in receipt.parameters.items() if item[0] not in COMMON_SETTINGS]
     rows = [("Estimator", receipt.parameters["estimator"]), *chosen]
     return [(name, text if len(text) <= LONGEST else f"{text[:LONGEST]}...") for name, text in rows]
 

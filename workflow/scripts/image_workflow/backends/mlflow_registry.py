@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,9 +22,9 @@ from image_workflow.errors import UserError
 from image_workflow.files import flush
 from image_workflow.imports import fast_imports
 from image_workflow.lineage.checksums import sha256_of_json
-from image_workflow.lineage.code import code_files
+from image_workflow.lineage.code import copy_code
 from image_workflow.lineage.pins import pinned_packages
-from image_workflow.lineage.results import RATE, Version
+from image_workflow.lineage.results import COMMON_SETTINGS, RATE, Version, short_name
 from image_workflow.models.estimator import features, load_model
 from image_workflow.models.settings import LOGISTIC_REGRESSION
 
@@ -265,10 +264,7 @@ def code_paths(estimator_file: Path | None) -> Iterator[list[str] | None]:
         yield None
         return
     with tempfile.TemporaryDirectory() as folder:
-        for file in code_files(estimator_file):
-            copy = Path(folder, file.relative_to(estimator_file.parent))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+        copy_code(estimator_file, Path(folder))
         yield sorted(map(str, Path(folder).iterdir()))
 
 
@@ -305,8 +301,7 @@ def score_tags(registration: Registration) -> dict[str, str]:
     tags = {"accuracy": f"{metrics.accuracy:.4f}"}
     if is_default(registration):
         return tags | {RATE: f"{metrics.parameters[RATE]:.15g}"}
-    is_file = registration.estimator_file is not None
-    return tags | {"estimator": estimator if is_file else estimator.rpartition(".")[2]}
+    return tags | {"estimator": short_name(estimator)}
 
 
 def class_names(registration: Registration) -> dict[str, str]:
@@ -381,9 +376,8 @@ def described_model(registration: Registration) -> str:
     scores = score_tags(registration)
     if is_default(registration):
         return f"at regularization rate {scores[RATE]}"
-    others = "estimator", "dataset", "seed"
     given = registration.parameters.items()
-    chosen = ", ".join(f"{name}={text}" for name, text in given if name not in others)
+    chosen = ", ".join(f"{name}={text}" for name, text in given if name not in COMMON_SETTINGS)
     listed = f" with {shorten(chosen, PARAMETERS, placeholder=' ...')}" if chosen else ""
     return f"by {scores['estimator']}{listed}"
 

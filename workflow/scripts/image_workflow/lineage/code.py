@@ -6,6 +6,7 @@ run in the cloud.
 """
 
 import ast
+import shutil
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,14 @@ def code_files(program: Path) -> list[Path]:
             found.add(path)
             waiting += _imported_files(path, program.parent)
     return [program, *sorted(found - {program})]
+
+
+def copy_code(program: Path, folder: Path) -> None:
+    """Copy the program's files to a folder, with their paths below the program's folder."""
+    for path in code_files(program):
+        copy = folder / path.relative_to(program.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
 
 
 def code_digests(program: Path) -> dict[str, str]:

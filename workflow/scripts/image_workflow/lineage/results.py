@@ -16,6 +16,8 @@ from image_workflow.files import write_json
 RECEIPT_SCHEMA = 1
 #: The only parameter of the estimator logistic_regression.
 RATE = "regularization_rate"
+#: The settings in the receipt that every estimator has. The others are those of its own.
+COMMON_SETTINGS = "estimator", "dataset", "seed"
 
 
 class Result:
@@ -282,6 +284,17 @@ def value_text(value: object) -> str:
     ['adam', 'true', 'null', '[50, 50]', '0.1']
     """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def short_name(estimator: str) -> str:
+    """Return the name of an estimator without the module of a class.
+
+    Examples
+    --------
+    >>> short_name("sklearn.svm.SVC"), short_name("my_model.py:build")
+    ('SVC', 'my_model.py:build')
+    """
+    return estimator if ":" in estimator else estimator.rpartition(".")[2]
 
 
 def point_text(parameters: dict) -> str:

@@ -261,11 +261,16 @@ def build(settings: TrainingSettings, point: dict, shape: tuple[int, int]) -> Ba
     for name in estimator.get_params():
         if name.split("__")[-1] == "random_state" and name not in point:
             estimator.set_params(**{name: settings.seed})
-    if settings.file and getattr(import_file(settings.file), TAKES_IMAGES, False):
+    if takes_images(settings):
         # A lambda or a function of ours would be needed to load the model.
         reshape = FunctionTransformer(operator.methodcaller("reshape", (-1, *shape)))
         estimator = Pipeline([("images", reshape), ("estimator", estimator)])
     return estimator
+
+
+def takes_images(settings: TrainingSettings) -> bool:
+    """Return whether the user's file says that its estimator takes images instead of rows."""
+    return bool(settings.file and getattr(import_file(settings.file), TAKES_IMAGES, False))
 
 
 def set_parameter(estimator: BaseEstimator, name: str, value: object) -> None:
@@ -350,8 +355,7 @@ def check(settings: TrainingSettings) -> dict[str, bool]:
     for name, values in settings.grid.items():
         for value in values:
             set_parameter(estimator, name, value)
-    takes_images = settings.file and getattr(import_file(settings.file), TAKES_IMAGES, False)
-    return {"is_linear": not takes_images and is_linear(estimator)}
+    return {"is_linear": not takes_images(settings) and is_linear(estimator)}
 
 
 def is_linear(estimator: BaseEstimator) -> bool:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from image_workflow.errors import UserError
 from image_workflow.imports import fast_imports
-from image_workflow.lineage.results import point_text
+from image_workflow.lineage.results import point_text, short_name
 from image_workflow.models.estimator import classes_of, features
 from image_workflow.models.memory import available_memory, limited_memory
 from image_workflow.models.own_estimator import build, described
@@ -63,7 +63,7 @@ def fit_own(
     """
     classes_of(labels)
     estimator = build(settings, point, images.shape[1:])
-    name = settings.estimator if settings.file else settings.estimator.rpartition(".")[2]
+    name = short_name(settings.estimator)
     data = f"{len(images):,} images of {images[0].size:,} pixels"
     data += f" with {point_text(point)}" if point else ""
     log.info("%s: fit %s", name, data)
@@ -144,8 +144,7 @@ def same_for_any_threads(estimator: BaseEstimator, threads: int) -> Iterator[Non
     - OpenMP's sums depend on the number of threads in KMeans, but not in
       HistGradientBoostingClassifier, which takes the most time.
     """
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    openmp = threads if isinstance(last, HistGradientBoostingClassifier) else 1
+    openmp = threads if isinstance(last_step(estimator), HistGradientBoostingClassifier) else 1
     with (
         threadpool_limits(1, "blas"),
         threadpool_limits(openmp, "openmp"),
@@ -176,9 +175,14 @@ class ThreadsWithoutOpenMP(ThreadingBackend):
         return self._pool
 
 
+def last_step(estimator: BaseEstimator) -> BaseEstimator:
+    """Return the last step of a Pipeline, or another estimator itself."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
 def forget_threads(estimator: BaseEstimator) -> None:
     """Remove the number of threads that HistGradientBoostingClassifier keeps in the model."""
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    last = last_step(estimator)
     if isinstance(last, HistGradientBoostingClassifier):
         last._bin_mapper.n_threads = None
 

@@ -1,7 +1,6 @@
 """Find, submit and watch runs, and download their files."""
 
 import logging
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from image_workflow.deadline import within
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file
-from image_workflow.lineage.code import code_digests
+from image_workflow.lineage.code import code_digests, copy_code
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def stage(job: Job, folder: Path) -> list[str]:
     UserError
         If a file was edited after the job's fingerprint was computed.
     """
-    copy_code(job.program, folder)
+    copy_unchanged(job.program, folder)
     arguments = job.settings.arguments()
     if job.settings.is_own:
         # Azure ML puts a backslash before some special characters in arguments, and JSON has many.
@@ -108,20 +107,18 @@ def stage(job: Job, folder: Path) -> list[str]:
         (folder / PARAMETERS).write_text(arguments[at], encoding="utf-8")
         arguments[at] = f"@{PARAMETERS}"
     if job.settings.file:
-        copy_code(job.settings.file, folder / ESTIMATOR_FOLDER)
+        copy_unchanged(job.settings.file, folder / ESTIMATOR_FOLDER)
         arguments += ["--estimator-folder", ESTIMATOR_FOLDER]
     return arguments
 
 
-def copy_code(program: Path, folder: Path) -> None:
+def copy_unchanged(program: Path, folder: Path) -> None:
     """Copy a Python file and the modules that it imports, or raise UserError if one was edited."""
+    copy_code(program, folder)
     for name, digest in code_digests(program).items():
-        copy = folder / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(program.parent / name, copy)
         # The digest was kept when the fingerprint was computed. Since then, a cluster may have been
         # created, which takes minutes.
-        if sha256_of_file(copy) != digest:
+        if sha256_of_file(folder / name) != digest:
             raise UserError(
                 f"{program.parent / name} was edited while the run was prepared. Run the same "
                 "command again to train with the edited file."
