@@ -18,16 +18,24 @@ BENCHMARKS := fit job sweep scale parse start processors
 IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
 PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
   $$python -c '$(IS_311)' 2>/dev/null && echo $$python && break; done)
-CLOUD := .venv-azureml/installed .venv-azureml-job/installed
+# The environments of SDK v2, and of SDK v1 and its jobs.
+V2 := .venv-azureml/installed
+V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
+# The SDK of the demo.
+SDK := v2
+DEMO = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml run test test-quick test-long report ui azureml-demo bench format lint lock docs clean
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-long report ui azureml-demo bench \
+  format lint lock docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 setup: .venv/installed  ## install what the workflow needs into .venv
 
-setup-azureml: .venv-azureml/installed  ## install the workflow and the Azure ML SDK into .venv-azureml
+setup-azureml: $(V2)  ## install the workflow and the Azure ML SDK v2 into .venv-azureml: 1 GB, 2 minutes
+
+setup-azureml-v1: .venv-azureml-v1/installed  ## the same with SDK v1 into .venv-azureml-v1: 1.7 GB; needs CPython 3.11
 
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
@@ -39,8 +47,8 @@ report: .venv/installed  ## make results/report.html, one page with all results
 ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
 	@$(RUN)/python tools/ui.py
 
-test: .venv-dev/installed lint  ## check the format and the code, and run all tests
-	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(CLOUD); \
+test: .venv-dev/installed lint $(V2)  ## check the format and the code, and run all tests
+	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(V1); \
 	else echo "Without CPython 3.11, the tests that need the Azure ML SDK v1 are skipped."; fi
 	$(PYTEST) $(TESTS)
 
@@ -54,8 +62,8 @@ bench: .venv/installed  ## run the benchmarks in an hour, or some: BENCHMARKS="p
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(RUN)/python benchmarks/$$name.py; done
 
-azureml-demo: $(CLOUD)  ## train and register in an emulated Azure ML workspace
-	@.venv-azureml/bin/python tests/support/azureml_demo.py
+azureml-demo: $(DEMO)  ## train and register in an emulated Azure ML workspace; SDK=v1 for SDK v1
+	@$(dir $(firstword $(DEMO)))bin/python tests/support/azureml_demo.py --sdk $(SDK)
 
 format: .venv-dev/installed  ## format the code
 	$(DEV)/ruff format $(CODE)
@@ -81,9 +89,10 @@ clean:  ## delete the results; the downloads and the registry stay
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
 .venv-azureml/installed: requirements/azureml.txt
-.venv-azureml-job/installed: requirements/azureml-job.txt
-$(CLOUD): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
-.venv/installed .venv-dev/installed $(CLOUD):
+.venv-azureml-v1/installed: requirements/azureml-v1.txt
+.venv-azureml-v1-job/installed: requirements/azureml-v1-job.txt
+$(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
+.venv/installed .venv-dev/installed $(V2) $(V1):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -m venv --clear $(@D)

@@ -1,7 +1,8 @@
 """Pin every requirement: the .txt files with hashes, and the environments of the rules.
 
-Packages of azureml-job.in that are also in local.txt get the same versions, so that the cloud
-trains the same model as this machine.
+azureml.txt, with SDK v2, is resolved first, and local.txt takes over its versions, so that both
+environments run the same workflow. Packages of azureml-v1-job.in that are also in local.txt get the
+same versions, so that the cloud trains the same model as this machine.
 """
 
 import re
@@ -50,21 +51,26 @@ def pin_job(path: Path, versions: dict[str, str]) -> None:
     path.write_text(pin.sub(lambda m: f"{m[1]}=={versions[m[1]]}", text), encoding="utf-8")
 
 
-def compile_lock(name: str) -> None:
-    """Write ``{name}.txt`` from ``{name}.in``, for CPython 3.11 and newer on every platform."""
+def compile_lock(name: str, *constraints: str) -> None:
+    """Write ``{name}.txt`` from ``{name}.in``, for CPython 3.11 and newer on every platform.
+
+    Packages of the lock files ``constraints`` keep those versions. The others get the newest.
+    """
     command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--upgrade"]
     options = ["--python-version=3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"]
     files = [f"{name}.in", f"--output-file={name}.txt"]
+    files += [f"--constraints={lock}" for lock in constraints]
     subprocess.run([*command, "--quiet", *options, *files], cwd=REQUIREMENTS, check=True)
 
 
 if __name__ == "__main__":
-    for name in ("local", "dev"):
-        compile_lock(name)
+    compile_lock("azureml")
+    compile_lock("local", "azureml.txt")
+    compile_lock("dev", "local.txt")
     local = locked_versions(REQUIREMENTS / "local.txt")
-    pin_job(REQUIREMENTS / "azureml-job.in", local)
-    for name in ("azureml", "azureml-job"):
+    pin_job(REQUIREMENTS / "azureml-v1-job.in", local)
+    for name in ("azureml-v1", "azureml-v1-job"):
         compile_lock(name)
-    versions = locked_versions(REQUIREMENTS / "azureml-job.txt") | local
+    versions = locked_versions(REQUIREMENTS / "azureml-v1-job.txt") | local
     for environment in sorted(ENVIRONMENTS.glob("*.yaml")):
         pin_environment(environment, versions)

@@ -9,7 +9,16 @@ import signal
 
 import pytest
 
-from azureml_client import HANDLE, MODEL, RECEIPT, Cloud, kill_process_group, needs_sdk, wait_until
+from azureml_client import (
+    HANDLE,
+    MODEL,
+    RECEIPT,
+    STEPS,
+    Cloud,
+    kill_process_group,
+    needs_sdk,
+    wait_until,
+)
 
 pytestmark = needs_sdk
 
@@ -32,7 +41,7 @@ def has_handled(cloud: Cloud, step: str) -> bool:
 def test_a_client_killed_after_the_submission_finds_its_run_again(cloud, handle_is_lost):
     cloud.emulator.faults.set("slow_queue")
     process = cloud.start(RECEIPT, backend="azureml")
-    wait_until(lambda: has_handled(cloud, "submit_run"))
+    wait_until(lambda: has_handled(cloud, STEPS["submit"]))
     kill_process_group(process)
     assert cloud.json(HANDLE)["state"] in ("intended", "submitted")
     if handle_is_lost:

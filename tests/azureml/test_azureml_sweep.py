@@ -7,9 +7,9 @@ better.
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +19,7 @@ from azureml_client import (
     JOB,
     MODEL,
     RECEIPT,
+    SDK,
     TRAINING,
     Cloud,
     kill_process_group,
@@ -28,7 +29,7 @@ from azureml_client import (
 )
 from azureml_emulator import Emulator
 from checkout import Checkout
-from image_workflow.backends.azureml.v1.backend import download_results
+from image_workflow.backends.azureml.backend import AzureML
 from image_workflow.errors import UserError
 from schemas import schema
 
@@ -87,7 +88,7 @@ def test_one_run_compares_the_rates_and_trains_at_the_best_rate(cloud_run):
         "| 3 candidates to compare on 240 of 1437 images, 0 of them as before",
         "| candidate 1 of 3, rate 0.5: accuracy ",
         "| newton: 1437 images, rate 2",
-        "outputs/sklearn_mnist_model.pkl, outputs/sweep.json",
+        "outputs/metrics.json, outputs/sklearn_mnist_model.pkl, outputs/sweep.json",
         "results/sweep.png: 3 candidates",
     ):
         assert line in output
@@ -104,15 +105,23 @@ def test_cloud_and_local_training_give_the_same_model_and_sweep(cloud_run, local
 def test_the_run_records_the_checksums_of_its_files_and_a_table_of_the_rates(cloud_run):
     cloud, _ = cloud_run
     state, sweep = cloud.emulator.state(), cloud.json(SWEEP)
-    (run,), (metrics,) = state["runs"], state["metrics"].values()
+    (run,) = state["runs"]
+    report = cloud.emulator.artifacts.path(
+        "ExperimentRun", run["dataContainerId"], "outputs/metrics.json"
+    )
+    report = json.loads(report.read_text())
     for name, content in zip(("model", "sweep"), contents(cloud).values(), strict=True):
-        assert run["properties"][f"{name}_sha256"] == hashlib.sha256(content).hexdigest()
+        assert report[f"{name}_sha256"] == hashlib.sha256(content).hexdigest()
+    assert report["metrics"] == cloud.json(TRAINING)["metrics"]
+    assert report["metrics"]["regularization rate"] == 2
+    if SDK == "v2":
+        return
+    (metrics,) = state["metrics"].values()
     rows = [value["data"] for value in metrics["sweep"]["value"]]
     assert [row["regularization rate"] for row in rows] == [0.5, 2, 10]
     for row, candidate in zip(rows, sweep["candidates"], strict=True):
         assert row["validation accuracy"] == candidate["validation_accuracy"]
         assert row["train accuracy"] == candidate["train_accuracy"]
-    assert cloud.json(TRAINING)["metrics"]["regularization rate"] == 2
 
 
 @needs_sdk
@@ -167,7 +176,10 @@ def test_a_new_rate_submits_a_run_and_registers_a_version_only_if_the_model_chan
 def test_a_run_without_sweep_json_is_tagged_unusable_and_submitted_again(cloud):
     cloud.emulator.faults.set("missing_output", times=1, path="outputs/sweep.json")
     message = cloud.fail(MODEL, **CLOUD_CONFIG)
-    assert "completed, but has no outputs/sweep.json; it has outputs/sklearn" in message
+    assert (
+        "completed, but has no outputs/sweep.json; it has outputs/metrics.json, outputs/sk"
+        in message
+    )
     assert "the next call submits it anew" in message
     (run,) = cloud.emulator.state()["runs"]
     assert run["status"] == "Completed"
@@ -215,16 +227,15 @@ def test_both_local_files_are_kept_if_one_arrives_damaged(tmp_path, monkeypatch,
     sent = {"outputs/sklearn_mnist_model.pkl": b"new model", "outputs/sweep.json": b"new sweep"}
     right = {key: hashlib.sha256(content).hexdigest() for key, content in sent.items()}
     sent[name] = b"damaged"
-    run = SimpleNamespace(
-        id="a-run",
-        download_file=lambda name, target: Path(target).write_bytes(sent[name]),
-    )
-    properties = dict(zip(("model_sha256", "sweep_sha256"), right.values(), strict=True))
+    report = dict(zip(("model_sha256", "sweep_sha256"), right.values(), strict=True))
+    report |= {"metrics": {}, "machine": {}, "deterministic": True}
+    sent["outputs/metrics.json"] = json.dumps(report).encode()
+    workspace = SimpleNamespace(download=lambda run, name, file: file.write_bytes(sent[name]))
     old = {tmp_path / "model.pkl": b"old model", tmp_path / "sweep.json": b"old sweep"}
     for path, content in old.items():
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"of run a-run did not arrive whole"):
-        download_results(run, tmp_path / "model.pkl", properties)
+        AzureML(workspace, {}, "e")._download("a-run", tmp_path / "model.pkl")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == old
 
 
@@ -244,7 +255,7 @@ def test_a_client_killed_while_the_run_is_running_downloads_both_files_later(clo
 
 def check_trained_locally(cloud: Cloud, local_checkout: Checkout) -> None:
     """Check that the model, the sweep and the receipt are those of training on this machine."""
-    # The client has NumPy 1.26 and the local checkout NumPy 2: the bytes are the same.
+    # The client of SDK v1 has NumPy 1.26 and the local checkout NumPy 2: the bytes are the same.
     assert contents(cloud) == contents(local_checkout)
     sweep, receipt = cloud.json(SWEEP), cloud.json(RECEIPT)
     assert receipt["backend"] == receipt["registry"] == "local"

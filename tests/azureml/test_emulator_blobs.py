@@ -55,6 +55,8 @@ def test_blob_storage_writes_reads_lists_and_deletes_blobs(shared_emulator):
         assert send("GET", "/box/c")[1] == b"twoone!"
         listed = send("GET", "/box?restype=container&comp=list")[1].decode()
         assert "<Name>a b</Name>" in listed and "<Name>c</Name>" in listed
+        assert send("PUT", "/box/c?comp=metadata", headers={"x-ms-meta-name": "c"})[0] == 200
+        assert send("HEAD", "/box/c")[2]["x-ms-meta-name"] == "c"
         assert send("PUT", "/box/c?comp=blocklist", blocks)[0] == 400
         assert send("DELETE", "/box/c")[0] == 202
         assert send("GET", "/box/c")[0] == 404

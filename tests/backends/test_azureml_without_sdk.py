@@ -9,7 +9,7 @@ import pytest
 
 from image_workflow.backends import settings
 from image_workflow.backends.azureml import failures, session, signin, state
-from image_workflow.backends.azureml.v1.backend import class_names_tag
+from image_workflow.backends.azureml.backend import class_names_tag
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import DataSet, ImageClass
 

@@ -14,6 +14,7 @@ from image_workflow.backends.azureml import availability
 from image_workflow.backends.azureml.availability import UnavailableError, find_workspace
 
 WORKSPACE = {"subscription_id": "s", "resource_group": "g", "workspace_name": "w"}
+AZUREML = {"workspace_config": "", "sdk": "auto"}
 NO_SDK = "the Azure ML SDK is not installed in this environment"
 
 
@@ -26,12 +27,12 @@ def write_workspace(path: Path) -> Path:
 
 @pytest.fixture
 def with_sdk(monkeypatch):
-    monkeypatch.setattr(availability, "sdk_installed", lambda: True)
+    monkeypatch.setattr(availability, "is_installed", lambda module: True)
 
 
 @pytest.fixture
 def without_sdk(monkeypatch):
-    monkeypatch.setattr(availability, "sdk_installed", lambda: False)
+    monkeypatch.setattr(availability, "is_installed", lambda module: False)
 
 
 # ---- Choice --------------------------------------------------------------------------------
@@ -39,40 +40,40 @@ def without_sdk(monkeypatch):
 
 def test_local_does_not_look_for_a_workspace(monkeypatch):
     monkeypatch.setattr(choice, "available_workspace", None)
-    assert choice.choose("local", Path(), "").backend == "local"
+    assert choice.choose("local", Path(), AZUREML).backend == "local"
 
 
 def test_auto_chooses_the_cloud_if_a_workspace_is_configured(tmp_path, with_sdk):
     write_workspace(tmp_path / "config.json")
-    found = choice.choose("auto", tmp_path, "")
+    found = choice.choose("auto", tmp_path, AZUREML)
     assert found == ("azureml", "a workspace is configured in config.json")
 
 
 def test_auto_chooses_this_machine_without_a_workspace(tmp_path, with_sdk):
-    assert choice.choose("auto", tmp_path, "") == ("local", "no workspace is configured")
+    assert choice.choose("auto", tmp_path, AZUREML) == ("local", "no workspace is configured")
 
 
 def test_auto_chooses_this_machine_without_the_sdk(tmp_path, without_sdk):
     write_workspace(tmp_path / "config.json")
-    assert choice.choose("auto", tmp_path, "") == ("local", NO_SDK)
+    assert choice.choose("auto", tmp_path, AZUREML) == ("local", NO_SDK)
 
 
 def test_azureml_without_a_workspace_is_an_error(tmp_path, with_sdk):
     with pytest.raises(UnavailableError, match=r"no workspace is configured. Download config.json"):
-        choice.choose("azureml", tmp_path, "")
+        choice.choose("azureml", tmp_path, AZUREML)
 
 
 def test_azureml_without_the_sdk_is_an_error(tmp_path, without_sdk):
     write_workspace(tmp_path / "config.json")
     with pytest.raises(UnavailableError, match=r"SDK is not installed.*make setup-azureml"):
-        choice.choose("azureml", tmp_path, "")
+        choice.choose("azureml", tmp_path, AZUREML)
 
 
 def test_a_reason_names_no_folder_outside_the_project(tmp_path, with_sdk):
     inner = tmp_path / "inner"
     inner.mkdir()
     write_workspace(tmp_path / "config.json")
-    assert str(tmp_path) not in choice.choose("auto", inner, "").reason
+    assert str(tmp_path) not in choice.choose("auto", inner, AZUREML).reason
 
 
 def test_choosing_does_not_import_the_sdk():
@@ -133,8 +134,8 @@ def test_auto_ignores_a_config_json_of_another_tool(tmp_path, with_sdk, content,
     folder = tmp_path / "project"
     folder.mkdir()
     (tmp_path / "config.json").write_text(content)
-    found = choice.choose("auto", folder, "")
+    found = choice.choose("auto", folder, AZUREML)
     assert found.backend == "local"
     assert found.reason.startswith(f"no workspace is configured: a folder's config.json {fault}")
     with pytest.raises(UnavailableError, match=fault):
-        choice.choose("azureml", folder, "")
+        choice.choose("azureml", folder, AZUREML)

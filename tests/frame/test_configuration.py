@@ -30,6 +30,7 @@ DEFAULTS = {
     "registry_uri": "sqlite:///registry/mlflow.db",
     "confirm": "no",
     "azureml": {
+        "sdk": "auto",
         "auth": "auto",
         "workspace_config": "",
         "compute": {
@@ -45,7 +46,6 @@ DEFAULTS = {
         "connect_seconds": 15,
         "patience_seconds": 300,
         "poll_seconds": 5,
-        "metrics_seconds": 120,
     },
 }
 SHA256 = "0123456789abcdef" * 4

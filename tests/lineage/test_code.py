@@ -120,7 +120,7 @@ def test_the_training_script_does_not_depend_on_its_callers():
     """A run in the cloud is submitted again if one of these files changes."""
     files = {path.relative_to(SCRIPTS).as_posix() for path in code_files(SCRIPTS / "fit.py")}
     callers = ["train.py", "image_workflow/backends/choice.py", "image_workflow/lineage/steps.py"]
-    assert not files & {*callers, "image_workflow/backends/azureml/v1/runs.py"}
+    assert not files & {*callers, "image_workflow/backends/azureml/runs.py"}
     assert "image_workflow/newton/optimizer.py" in files
 
 

@@ -1,29 +1,63 @@
-"""Run the workflow with the real SDK and the emulator, for the tests in tests/azureml."""
+"""Run the workflow with a real SDK and the emulator, for the tests in tests/azureml.
+
+The tests run with SDK v2, or with SDK v1 if the environment variable SDK is v1.
+"""
 
 import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from azureml_emulator import Emulator
 from checkout import TOP, Checkout
 
-#: The interpreter that runs Snakemake and the SDK, and the interpreter of the emulator's jobs.
-CLIENT = TOP / ".venv-azureml/bin/python"
-JOB = TOP / ".venv-azureml-job/bin/python"
 
-INSTALLED = all((python.parents[1] / "installed").exists() for python in (CLIENT, JOB))
+class Interpreters(NamedTuple):
+    """The interpreter of Snakemake and an SDK, and the interpreter of the emulator's jobs."""
+
+    client: Path
+    job: Path
+
+
+#: The jobs of SDK v2 run with the interpreter of the tests, which has no Azure package.
+SDKS = {
+    "v2": Interpreters(TOP / ".venv-azureml/bin/python", Path(sys.executable)),
+    "v1": Interpreters(
+        TOP / ".venv-azureml-v1/bin/python", TOP / ".venv-azureml-v1-job/bin/python"
+    ),
+}
+SDK = os.environ.get("SDK", "v2")
+CLIENT, JOB = SDKS[SDK]
+
+
+def is_installed(sdk: str) -> bool:
+    """Tell whether the interpreters of an SDK are installed."""
+    client, job = SDKS[sdk]
+    return client.exists() and job.exists()
+
 
 needs_sdk = pytest.mark.skipif(
-    not INSTALLED,
-    reason="the Azure ML SDK v1 is not installed: it needs CPython 3.11 (make setup-azureml)",
+    not is_installed(SDK),
+    reason=f"the Azure ML SDK {SDK} is not installed (make .venv-azureml/installed, or for v1 "
+    "make .venv-azureml-v1/installed .venv-azureml-v1-job/installed with CPython 3.11)",
 )
+needs_both = pytest.mark.skipif(
+    not all(map(is_installed, SDKS)), reason="both SDKs of Azure ML are not installed"
+)
+
+#: What the emulator calls a step, which differs between the SDKs.
+STEPS = {
+    "v1": {"submit": "submit_run", "register": "register_model"},
+    "v2": {"submit": "submit_job", "register": "create_model_version"},
+}[SDK]
 
 MODEL, TRAINING, RECEIPT = "results/model.pkl", "results/training.json", "results/registered.json"
 HANDLE = "results/azureml/handle.json"
@@ -36,18 +70,18 @@ DEFAULTS = {"dataset": "digits", "regularization": 0.5}
 class Cloud:
     """A checkout, and the emulated workspace that its Snakemake uses."""
 
-    def __init__(self, checkout: Checkout, emulator: Emulator):
-        self.path, self.emulator = checkout.path, emulator
+    def __init__(self, checkout: Checkout, emulator: Emulator, client: Path = CLIENT):
+        self.path, self.emulator, self.client = checkout.path, emulator, client
         self.home = self.path.parent / "home"
         emulator.write_config(self.path)
         # The emulator answers at once, so poll often and give up early.
-        self.configure(poll_seconds=0.3, patience_seconds=60, metrics_seconds=20)
+        self.configure(poll_seconds=0.3, patience_seconds=60)
 
     def copied(self, folder: Path) -> "Cloud":
         """Return a copy of this checkout, in the same workspace."""
         copy = Cloud.__new__(Cloud)
         copy.path = Checkout(self.path).copied(folder / "checkout").path
-        copy.emulator, copy.home = self.emulator, self.home
+        copy.emulator, copy.home, copy.client = self.emulator, self.home, self.client
         return copy
 
     def configure(self, **values) -> None:
@@ -64,7 +98,7 @@ class Cloud:
         values = [f"{key}={value}" for key, value in (DEFAULTS | config).items()]
         with open(self.path / "output.txt", "w") as output:
             return subprocess.Popen(
-                [CLIENT, "-m", "snakemake", "--cores", "1", *arguments, "--config", *values],
+                [self.client, "-m", "snakemake", "--cores", "1", *arguments, "--config", *values],
                 cwd=self.path,
                 env=os.environ | self.emulator.environment(self.home) | (env or {}),
                 stdin=subprocess.DEVNULL,
@@ -118,12 +152,14 @@ class Cloud:
 
     def submitted(self) -> int:
         """Return the number of submissions that the service answered with success."""
-        steps = [(line["step"], line["status"]) for line in self.emulator.requests()]
-        return steps.count(("submit_run", 200))
+        steps = ("submit_run", "submit_job")
+        lines = self.emulator.requests()
+        return sum(line["step"] in steps and line["status"] in (200, 201) for line in lines)
 
     def models(self) -> list[str]:
-        """Return the ids of all registered models."""
-        return [model["id"] for model in self.emulator.state()["models"]]
+        """Return the ids of all registered versions that are not archived."""
+        models = self.emulator.state()["models"]
+        return [model["id"] for model in models if not model.get("isArchived")]
 
 
 def kill_process_group(process: subprocess.Popen) -> None:
@@ -178,5 +214,7 @@ def cloud(bare: Cloud) -> Cloud:
 
 def put_compute(emulator: Emulator, name: str, kind: str = "AmlCompute") -> None:
     """Add a compute target to the workspace, ready for use."""
-    target = emulator.arm.compute(name, {"properties": {"computeType": kind}}, "2026-01-01T00:00Z")
+    target = emulator.arm.compute(
+        name, {"properties": {"computeType": kind}}, "2026-01-01T00:00:00.000000Z"
+    )
     emulator.arm.computes[name] = target | {"provisioningState": "Succeeded"}

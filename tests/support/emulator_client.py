@@ -3,31 +3,36 @@
 A function named `client_...` in a test file runs in a process of its own. Only environment
 variables send this process to the emulator. It returns its result to the test as JSON. The client
 functions show that the SDK can read the emulator's answers; they do not show that Azure gives the
-same answers.
+same answers. The interpreter of SDK v2 runs the functions named `client_v2_...`. Their test files
+import no pytest, which it does not have; `run_client` skips a test whose SDK is not installed.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import os
 import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+import emulator_process
 from azureml_emulator import Emulator
+from emulator_process import capture, control
 
-#: The interpreter with the SDK. It runs the client processes and the submitted scripts.
-SDK_PYTHON = Path(__file__).parents[2] / ".venv-azureml/bin/python"
+__all__ = ["capture", "control"]
+
+#: The interpreter with SDK v1. It runs the client processes and the submitted scripts.
+SDK_PYTHON = Path(__file__).parents[2] / ".venv-azureml-v1/bin/python"
+
+#: The interpreter with SDK v2. It runs the client functions whose names begin with `client_v2_`.
+SDK_V2_PYTHON = Path(__file__).parents[2] / ".venv-azureml/bin/python"
 
 needs_sdk = pytest.mark.skipif(
     not (SDK_PYTHON.parents[1] / "installed").exists(),
-    reason="the Azure ML SDK v1 is not installed: it needs CPython 3.11 (make setup-azureml)",
+    reason="the Azure ML SDK v1 is not installed: it needs CPython 3.11 (make setup-azureml-v1)",
 )
 
 #: The names and sizes of the MNIST files that the emulator serves.
@@ -46,14 +51,18 @@ LARGE_FILE_SIZE = 12_000_000
 
 
 @pytest.fixture(scope="module")
-def shared_emulator(tmp_path_factory):
-    """Provide one emulator for a file's tests. Each test uses its own faults and its own names."""
+def shared_emulator(request, tmp_path_factory):
+    """Provide one emulator for a file's tests. Each test uses its own faults and its own names.
+
+    Submitted scripts run with SDK v1, unless the test file names another interpreter in JOB_PYTHON.
+    """
     folder = tmp_path_factory.mktemp("emulator")
     mnist = folder / "mnist"
     mnist.mkdir()
     for name, size in MNIST_FILE_SIZES.items():
         (mnist / name).write_bytes(bytes(size))
-    with Emulator(folder / "state", python=str(SDK_PYTHON), mnist=mnist) as emulator:
+    python = getattr(request.module, "JOB_PYTHON", SDK_PYTHON)
+    with Emulator(folder / "state", python=python, mnist=mnist) as emulator:
         yield emulator
 
 
@@ -69,16 +78,24 @@ def run_client(shared_emulator, tmp_path):
     """Return a function that runs a `client_...` function in a process and returns its result."""
 
     def run(function, timeout=60, **arguments):
+        if not (sdk_python(function).parents[1] / "installed").exists():
+            pytest.skip(f"{sdk_python(function).parents[1].name} is not installed")
         process = start_client(shared_emulator, tmp_path, function, **arguments)
         return client_result(process, tmp_path, timeout)
 
     return run
 
 
+def sdk_python(function) -> Path:
+    """Return the interpreter that runs a client function."""
+    return SDK_V2_PYTHON if function.__name__.startswith("client_v2_") else SDK_PYTHON
+
+
 def start_client(emulator: Emulator, folder: Path, function, **arguments) -> subprocess.Popen:
     """Start a client process in a folder, with a new home folder."""
     test_file = inspect.getfile(function)
-    command = [SDK_PYTHON, __file__, test_file, function.__name__, json.dumps(arguments)]
+    script = emulator_process.__file__
+    command = [sdk_python(function), script, test_file, function.__name__, json.dumps(arguments)]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -114,16 +131,6 @@ def open_workspace():
     values = [os.environ[f"AZUREML_SERVICE_PRINCIPAL_{name}"] for name in names]
     auth = ServicePrincipalAuthentication(*values, cloud="AzureCloud")
     return Workspace.from_config(os.environ["AZUREML_EMULATOR_CONFIG"], auth=auth)
-
-
-def control(method: str, path: str, **body):
-    """Send a request to the emulator's control service, and return its answer."""
-    request = urllib.request.Request(
-        f"{os.environ['AZUREML_EMULATOR_URL']}/_emulator/{path}", json.dumps(body).encode()
-    )
-    request.method = method
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return json.load(opener.open(request))
 
 
 def write_arrays() -> str:
@@ -180,25 +187,3 @@ def wait_for_child(run, seconds=30) -> str:
             return process_id
         assert time.monotonic() < deadline, log
         time.sleep(0.2)
-
-
-def capture(function, *arguments, **options) -> dict:
-    """Call a function. Return its duration, and the text of its result or its exception."""
-    started = time.monotonic()
-    try:
-        result = {"result": repr(function(*arguments, **options))}
-    except Exception as error:
-        result = {"error": type(error).__name__, "message": str(error)}
-    return result | {"seconds": time.monotonic() - started}
-
-
-def main(test_file: str, function: str, arguments: str) -> None:
-    """Call a client function of a test file, and write its result to `result.json`."""
-    sys.path.insert(0, str(Path(test_file).parent))
-    module = importlib.import_module(Path(test_file).stem)
-    result = getattr(module, function)(**json.loads(arguments))
-    Path("result.json").write_text(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

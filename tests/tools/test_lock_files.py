@@ -12,8 +12,8 @@ from checkout import TOP
 from image_workflow.lineage.pins import pinned_packages
 from lock import locked_versions
 
-LOCKS = ["local.txt", "dev.txt"]
-PYTHONS = ["3.11", "3.12", "3.13"]
+LOCKS = ["local.txt", "dev.txt", "azureml.txt"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
 
 
@@ -59,8 +59,30 @@ def test_a_lock_names_no_index(lock: str):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_development_environment_has_the_users_versions(python: str):
-    assert set(pins("local.txt", python)) <= set(pins("dev.txt", python))
+@pytest.mark.parametrize("lock", ["dev.txt", "azureml.txt"])
+def test_every_environment_has_the_workflows_versions(lock: str, python: str):
+    assert set(pins("local.txt", python)) <= set(pins(lock, python))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_workflow_alone_needs_no_azure_package(python: str):
+    names = [name for name, _ in pins("local.txt", python)]
+    assert [name for name in names if name.startswith(("azure", "msal", "msrest"))] == []
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_sdk_v2_is_a_release_that_can_be_imported(python: str):
+    locked = dict(pins("azureml.txt", python))
+    assert Version(locked["azure-ai-ml"]) >= Version("1.35")
+    assert Version(locked["marshmallow"]) < Version("4")
+    assert {"azure-identity", "azure-storage-blob"} <= locked.keys()
+
+
+def test_make_lock_cannot_choose_a_release_of_sdk_v2_that_fails_at_import():
+    lines = re.findall(r"^[a-z].*", (TOP / "requirements/azureml.in").read_text("utf-8"), re.M)
+    allowed = {one.name: one.specifier for one in map(Requirement, lines)}["azure-ai-ml"]
+    # Without a lower bound, uv chose 1.23.1 with marshmallow 4.
+    assert "1.35.2" in allowed and "1.23.1" not in allowed
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -75,7 +97,7 @@ def test_a_rules_environment_has_the_locked_versions(path: Path):
     assert "python=3.11" in dependencies
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
     # Of Azure ML's own packages the job's lock has the versions; the others' are the same in both.
-    locked = dict(pins("azureml-job.txt")) | dict(pins("local.txt"))
+    locked = dict(pins("azureml-v1-job.txt")) | dict(pins("local.txt"))
     required = [Requirement(pin) for pin in pip]
     assert [str(one.specifier) for one in required] == [f"=={locked[one.name]}" for one in required]
 
@@ -100,7 +122,7 @@ def test_of_several_versions_that_for_python_3_11_is_pinned(tmp_path: Path, olde
     assert locked_versions(tmp_path / "a.txt") == {"numpy": "2.3.2", "tqdm": "4.70.1"}
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "azureml-job.txt"])
+@pytest.mark.parametrize("lock", [*LOCKS, "azureml-v1-job.txt"])
 def test_make_lock_reads_the_versions_of_python_3_11(lock: str):
     found = locked_versions(TOP / "requirements" / lock)
     expected = dict(pins(lock))
@@ -114,14 +136,14 @@ def test_the_cloud_trains_with_the_local_versions():
     here, there = (pinned_packages(TOP / f"workflow/envs/{n}.yaml") for n in ("train", "azureml"))
     assert here.keys() >= {"numpy", "scipy", "scikit-learn", "joblib"}
     assert here.items() <= there.items()
-    for name, packages in (("local", here), ("azureml-job", here | there)):
+    for name, packages in (("local", here), ("azureml-v1-job", here | there)):
         locked = dict(re.findall(r"^([a-z0-9.\[\]-]+)==(\S+)", text_of(f"{name}.txt"), re.M))
         for package, version in packages.items():
             assert locked[package.partition("[")[0]] == version, (name, package)
 
 
-@pytest.mark.parametrize("name", ["azureml", "azureml-job"])
-def test_the_cloud_requirements_have_hashes_and_no_index(name):
+@pytest.mark.parametrize("name", ["azureml-v1", "azureml-v1-job"])
+def test_the_requirements_of_sdk_v1_have_hashes_and_no_index(name):
     text = text_of(f"{name}.txt")
     assert "://" not in text and "index-url" not in text
     assert text.count("==") <= text.count("--hash=sha256:")

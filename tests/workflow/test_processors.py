@@ -18,7 +18,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import kernels
-from azureml_client import CLIENT, INSTALLED
+from azureml_client import SDKS, is_installed
 from checkout import TOP
 
 CHILD = TOP / "tests/support/processor_child.py"
@@ -157,11 +157,15 @@ def test_every_processor_makes_the_same_files_and_coefficients(folder):
     check_agreement(found)
 
 
-@pytest.mark.skipif(not INSTALLED, reason="NumPy 1 is not installed (make setup-azureml)")
+@pytest.mark.skipif(
+    not is_installed("v1"), reason="NumPy 1 is not installed (make setup-azureml-v1)"
+)
 def test_another_numpy_makes_the_same_files_and_coefficients(folder):
     oldest, *_, newest = ENVIRONMENTS
     with_numpy_2 = results(folder, Path(sys.executable), {newest: ENVIRONMENTS[newest]})
-    with_numpy_1 = results(folder, CLIENT, {name: ENVIRONMENTS[name] for name in (oldest, newest)})
+    with_numpy_1 = results(
+        folder, SDKS["v1"].client, {name: ENVIRONMENTS[name] for name in (oldest, newest)}
+    )
     found = with_numpy_2 | with_numpy_1
     assert {result["numpy"].split(".")[0] for result in found.values()} == {"1", "2"}
     check_agreement(found)

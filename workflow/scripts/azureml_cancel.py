@@ -3,12 +3,10 @@
 import argparse
 import json
 
-from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml import failures, runs, state
 from image_workflow.backends.azureml.session import run_with_sdk
-from image_workflow.backends.azureml.v1 import runs
-from image_workflow.backends.azureml.v1.workspace import open_workspace
+from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.command import log
-from image_workflow.deadline import within
 from image_workflow.errors import UserError
 
 
@@ -21,14 +19,14 @@ def main(options: argparse.Namespace) -> None:
         )
     workspace = open_workspace(json.loads(options.azureml))
     with failures.step("cancel the run", "Try again, or cancel it in the portal."):
-        run = runs.find(workspace, handle["run_id"])
+        run = workspace.find_run(handle["run_id"])
         if run is None:
             state.end_handle("Not submitted")
             log.info("run %s was not submitted", handle["run_id"])
         elif run.status in runs.FINAL:
             log.info("run %s has ended already: %s", run.id, run.status)
         else:
-            within(120, run.cancel)
+            workspace.cancel(run.id)
             state.end_handle("Canceled")
             log.info("run %s: canceled; the next training is a new run", run.id)
 

@@ -7,18 +7,27 @@ from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
 from image_workflow.backends.azureml.session import run_with_sdk
-from image_workflow.backends.azureml.v1.deletion import DELETE, KEPT
-from image_workflow.backends.azureml.v1.workspace import describe, open_workspace
+from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.command import log
 from image_workflow.errors import UserError
 
 RECEIPT = Path("results/registered.json")
+#: The kinds of things in the ledger, as a message names one of them.
+SINGULAR = {
+    "models": "model",
+    "datasets": "dataset",
+    "data": "data",
+    "environments": "environment",
+    "paths": "path",
+    "clusters": "cluster",
+    "runs": "run",
+}
 AGAIN = "Run the same command again; it continues with what is left."
 
 
 def main(options: argparse.Namespace) -> None:
     workspace = open_workspace(json.loads(options.azureml))
-    info = describe(workspace)
+    info = workspace.info
     handle = state.read(state.HANDLE)
     if handle and handle["state"] != state.ENDED:
         raise UserError(
@@ -26,21 +35,22 @@ def main(options: argparse.Namespace) -> None:
             "`snakemake azureml_cancel`, and clean up then."
         )
     created = state.created(info)
-    to_delete = [(kind, name) for kind in DELETE for name in created.get(kind, [])]
-    for kind, name in to_delete:
-        log.info("to delete: %s %s", kind.removesuffix("s"), name)
-    for kind in KEPT:
+    to_remove = [(kind, name) for kind in workspace.removal for name in created.get(kind, [])]
+    for kind, name in to_remove:
+        log.info("to %s: %s %s", workspace.removal[kind], SINGULAR[kind], name)
+    for kind, reason in workspace.kept.items():
         for name in created.get(kind, []):
-            log.info("kept: %s %s, which SDK v1 cannot delete", kind.removesuffix("s"), name)
-    if not to_delete:
+            log.info("kept: %s %s, %s", SINGULAR[kind], name, reason)
+    if not to_remove:
         log.info("nothing to delete in workspace %s", info["name"])
         return
     confirm(options.confirm)
-    for kind, name in to_delete:
-        with failures.step(f"delete {kind.removesuffix('s')} {name}", AGAIN):
-            DELETE[kind](workspace, name, created)
+    for kind, name in to_remove:
+        how = workspace.removal[kind]
+        with failures.step(f"{how} {SINGULAR[kind]} {name}", AGAIN):
+            workspace.delete(kind, name, created)
         state.forget_created(info, kind, name)
-        log.info("deleted: %s %s", kind.removesuffix("s"), name)
+        log.info("%sd: %s %s", how, SINGULAR[kind], name)
     # The receipt's version no longer exists; the next call registers again.
     RECEIPT.unlink(missing_ok=True)
 

@@ -6,11 +6,9 @@ import os
 
 from image_workflow.backends.azureml import failures, state
 from image_workflow.backends.azureml.session import run_with_sdk
-from image_workflow.backends.azureml.v1 import compute
-from image_workflow.backends.azureml.v1.workspace import open_workspace
+from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.backends.settings import compute_settings
 from image_workflow.command import log
-from image_workflow.deadline import within
 
 ACTIVE = "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing"
 AGAIN = "Try again."
@@ -19,22 +17,19 @@ AGAIN = "Try again."
 def main(options: argparse.Namespace) -> None:
     azureml = json.loads(options.azureml)
     workspace = open_workspace(azureml)
-    from azureml.core import Experiment, Model
-
     name = compute_settings(azureml["compute"], os.environ)["name"]
     with failures.step("look for the cluster", AGAIN):
-        target = within(120, compute.find, workspace, name)
-    log.info("cluster %s: %s", name, compute.status(target) if target else "not there")
+        log.info("cluster %s: %s", name, workspace.cluster_status(name) or "not there")
     with failures.step("list the runs", AGAIN):
-        runs = within(120, lambda: list(Experiment(workspace, options.experiment_name).get_runs()))
-        active = [run for run in runs if run.status in ACTIVE]
+        runs = workspace.runs(options.experiment_name)
+    active = [run for run in runs if run.status in ACTIVE]
     for run in active:
-        log.info("run %s: %s, %s", run.id, run.status, run.get_portal_url())
+        log.info("run %s: %s, %s", run.id, run.status, run.portal_url)
     log.info("%d active of %d runs in %s", len(active), len(runs), options.experiment_name)
     if handle := state.read(state.HANDLE):
         log.info("handle: run %s, %s", handle["run_id"], handle.get("status", handle["state"]))
     with failures.step("list the models", AGAIN):
-        models = within(120, Model.list, workspace, name=options.model_name)
+        models = workspace.models(options.model_name)
     for model in models:
         log.info(
             "model %s version %s: accuracy %s, run %s",

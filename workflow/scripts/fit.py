@@ -10,7 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from image_workflow.backends.azureml.reporting import report_to_run
+from image_workflow.backends.azureml.reporting import report
 from image_workflow.command import run
 from image_workflow.models.settings import TrainingSettings, add_training_options
 from image_workflow.models.training import train
@@ -26,7 +26,8 @@ def main(options: argparse.Namespace) -> None:
         options.candidates,
         program=Path(__file__),
     )
-    report_to_run(options.output, options.data_folder, deterministic)
+    if options.metrics:
+        report(options.output, options.data_folder, deterministic, options.metrics)
 
 
 if __name__ == "__main__":
@@ -44,5 +45,8 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/sklearn_mnist_model.pkl"), help="the model"
+    )
+    parser.add_argument(
+        "--metrics", type=Path, help="measure the model on the test set, and write this file"
     )
     run(parser, main)

@@ -93,7 +93,7 @@ def registry_of(training: Training, settings: BackendSettings) -> Registry:
         from image_workflow.backends.mlflow_registry import MlflowRegistry
 
         return MlflowRegistry(settings)
-    from image_workflow.backends.azureml.v1.backend import AzureML
+    from image_workflow.backends.azureml.backend import AzureML
 
     return AzureML.open(settings.azureml, training.experiment)
 

@@ -29,7 +29,7 @@ class Emulator:
         The folder for blobs, run folders, certificates and the request log. By default a temporary
         folder, which the emulator deletes at the end.
     python : str, optional
-        The interpreter that runs submitted scripts.
+        The interpreter that runs submitted scripts, and the command `python` of jobs of SDK v2.
     mnist : Path, optional
         A folder with the four MNIST files. The emulator serves them as Azure Open Datasets does.
     faults : dict, optional
@@ -120,6 +120,9 @@ class Emulator:
             "AZUREML_SERVICE_PRINCIPAL_TENANT_ID": self.entra.tenant,
             "AZUREML_SERVICE_PRINCIPAL_ID": self.entra.client,
             "AZUREML_SERVICE_PRINCIPAL_PASSWORD": self.entra.secret,
+            "AZURE_TENANT_ID": self.entra.tenant,
+            "AZURE_CLIENT_ID": self.entra.client,
+            "AZURE_CLIENT_SECRET": self.entra.secret,
             "AZUREML_EMULATOR_URL": self.url,
             "AZUREML_EMULATOR_CONFIG": str(self.config_path),
         }
@@ -133,7 +136,14 @@ class Emulator:
         return [line for line in self.requests() if line["service"] is None]
 
     def state(self) -> dict:
-        """Return a copy of the workspace's content, for assertions."""
+        """Return a copy of the workspace's content, for assertions.
+
+        Both SDKs share `runs`, `models`, `computes` and `blobs`; a model's `isArchived` is true if
+        SDK v2 has archived the version. `metrics`, `datasets` and `environments` are those of SDK
+        v1. SDK v2 has `jobs`, the properties of each job as the client sent them, by the job's
+        name, and `data`, `environments_v2` and `codes`, the properties of each version by name
+        and version.
+        """
         with self.lock:
             value = {
                 "workspace": self.workspace,
@@ -143,6 +153,10 @@ class Emulator:
                 "models": list(self.models.models.values()),
                 "datasets": self.datasets.registered,
                 "environments": self.environments.environments,
+                "jobs": self.jobs.jobs,
+                "data": self.data_assets.versions,
+                "environments_v2": self.environment_assets.versions,
+                "codes": self.code_assets.versions,
                 "computes": self.arm.computes,
                 "blobs": self.blobs.sizes(),
             }

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 import time
 
 FAULTS = {
     "wrong_secret": "the token endpoint rejects the client secret (AADSTS7000215)",
-    "unknown_workspace": "Resource Manager does not find the workspace (404)",
+    "unknown_workspace": "Resource Manager does not find the workspace or anything in it (404)",
     "unknown_subscription": "the service principal sees only another subscription",
     "no_permission": "`step` answers 403",
     "server_error": "`step` answers `status` (default 503)",
     "answer_lost": "`step` succeeds, but a connection reset replaces its answer",
     "quota_exceeded": "the operation that creates a cluster fails",
+    "vm_size_unknown": "the request that creates a cluster is refused (400)",
     "image_build_failed": "the run fails in the status Preparing, and has an image build log",
     "missing_output": "the run completes, but its outputs (or only `path`) are not uploaded",
     "blob_part_refused": "Put Block answers 403; with `all`, every write of a blob does",
+    "blob_cut": "a connection reset interrupts a write of a blob, of which nothing is stored",
     "metrics_late": "metrics become visible `seconds` after the run's end, or when it is cleared",
     "slow_queue": "runs stay in the status Queued for `seconds`, or until it is cleared",
     "service_gone": "the services reset connections for `seconds`, or until it is cleared",
@@ -23,7 +26,7 @@ FAULTS = {
 }
 
 #: The options of faults, besides `times`, the number of occurrences.
-OPTIONS = {"step", "status", "path", "all", "seconds"}
+OPTIONS = {"step", "status", "path", "all", "seconds", "host"}
 
 
 class Faults:
@@ -53,7 +56,9 @@ class Faults:
             The number of occurrences; unlimited by default.
         **options
             `step` is the name of a service (its module) or of a handler, as in the request log;
-            without it, a fault concerns every step. `FAULTS` explains the other options.
+            without it, a fault concerns every step. `host` is a pattern, such as
+            `*.blob.core.windows.net`, and limits `service_gone` and `black_hole` to some hosts.
+            `FAULTS` explains the other options.
         """
         if name not in FAULTS:
             raise ValueError(f"unknown fault {name!r}, expected one of {', '.join(FAULTS)}")
@@ -79,11 +84,16 @@ class Faults:
                     del self._faults[name]
             return fault
 
-    def is_active(self, name: str) -> bool:
-        """Tell whether a fault is active, without counting an occurrence. Check its `seconds`."""
+    def is_active(self, name: str, host: str = "") -> bool:
+        """Tell whether a fault is active, for a host if it is one of the network.
+
+        Check `seconds` and `host`, but do not count an occurrence.
+        """
         with self._lock:
             fault = self._faults.get(name)
             if fault is None:
+                return False
+            if not fnmatch.fnmatch(host.lower(), fault.get("host", "*")):
                 return False
             age = time.monotonic() - fault["since"]
             return "seconds" not in fault or age < fault["seconds"]

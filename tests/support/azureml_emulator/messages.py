@@ -51,14 +51,19 @@ class Response:
 class ServiceError(Exception):
     """Make a service answer with an error, in the format that the SDK parses."""
 
-    def __init__(self, status: int, code: str, message: str):
+    def __init__(self, status: int, code: str, message: str, inner_code: str = ""):
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
+        self.inner_code = inner_code
 
     @property
     def error(self) -> dict:
         """Return the error as JSON. The SDK cannot parse an error without `details`."""
-        return {"code": self.code, "message": self.message, "details": []}
+        error = {"code": self.code, "message": self.message, "details": []}
+        if self.inner_code:
+            info = {"type": "InnerError", "info": {"value": {"code": self.inner_code}}}
+            error["additionalInfo"] = [info]
+        return error
 
 
 def json_response(value, status: int = 200, **headers: str) -> Response:

@@ -31,16 +31,14 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_CONNECT(self):
         """Open a tunnel to a host, and terminate its TLS here."""
-        try:
-            self._apply_network_faults()
-        except ConnectionLost:
-            return self._reset()
         host = self.path.rpartition(":")[0]
+        if self.server.faults.is_active("service_gone", host):
+            return self._reset()
         # send_response would write a log line, and headers that do not belong to a tunnel.
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self.wfile.flush()
-        if self.server.faults.is_active("black_hole"):
-            return self._stay_silent()
+        if self.server.faults.is_active("black_hole", host):
+            return self._stay_silent(host)
         try:
             self._start_tls(host)
         except (OSError, ssl.SSLError):
@@ -118,14 +116,15 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _apply_network_faults(self) -> None:
-        if self.server.faults.is_active("service_gone"):
+        if self.server.faults.is_active("service_gone", self.tunnel):
             raise ConnectionLost
-        if self.tunnel and self.server.faults.is_active("black_hole"):
-            self._stay_silent()
+        if self.server.faults.is_active("black_hole", self.tunnel):
+            self._stay_silent(self.tunnel)
             raise ConnectionLost
 
-    def _stay_silent(self) -> None:
-        while self.server.faults.is_active("black_hole") and not self.server.stopping.is_set():
+    def _stay_silent(self, host: str) -> None:
+        faults, stopping = self.server.faults, self.server.stopping
+        while faults.is_active("black_hole", host) and not stopping.is_set():
             time.sleep(POLL_SECONDS)
         self.close_connection = True
 

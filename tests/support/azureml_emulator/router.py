@@ -67,6 +67,8 @@ class Router:
             response = service.handle(handler, request, variables)
         except ServiceError as error:
             return service.error_response(error)
+        except ConnectionLost:
+            raise
         except Exception:
             error = ServiceError(500, "EmulatorError", traceback.format_exc())
             return service.error_response(error)

@@ -1,17 +1,23 @@
 """Emulate the services, each in its own module."""
 
 from .arm import ResourceManager
+from .arm_datastores import ArmDatastores
 from .artifacts import Artifacts
 from .blobs import Blobs
+from .code_assets import CodeAssets
 from .control import Control
+from .data_assets import DataAssets
 from .datasets import Datasets
 from .datastores import Datastores
 from .discovery import Discovery
 from .entra import Entra
+from .environment_assets import EnvironmentAssets
 from .environments import Environments
 from .execution import Execution
 from .history import History
+from .jobs import Jobs
 from .metrics import Metrics
+from .model_assets import ModelAssets
 from .models import Models
 from .opendatasets import OpenDatasets
 from .snapshots import Snapshots
@@ -32,6 +38,12 @@ SERVICES = (
     Snapshots,
     Execution,
     Models,
+    Jobs,
+    ArmDatastores,
+    DataAssets,
+    EnvironmentAssets,
+    CodeAssets,
+    ModelAssets,
     Telemetry,
     Control,
 )

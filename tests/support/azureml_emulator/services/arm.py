@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from ..messages import Request, Response, ServiceError, json_response, now, page_response, route
-from .service import API, Service, get_or_404
+from .service import API, ARM, Service, get_or_404
 
 QUOTA_ERROR = {
     "code": "ClusterCoreQuotaReached",
@@ -27,13 +27,18 @@ DEFAULT_SETTINGS = {
     },
 }
 
+#: The interval at which SDK v2 looks at an operation. Azure asks for seconds.
+POLL_MILLISECONDS = "100"
+
+LOCATION = "/subscriptions/{subscription}/providers/{provider}/locations/{at}"
+
 NODE_STATES = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
 
 
 class ResourceManager(Service):
     """Create and delete clusters as long-running operations, and describe the other resources."""
 
-    hosts = ("management.azure.com", API)
+    hosts = (ARM, API)
 
     def __init__(self, emulator):
         super().__init__(emulator)
@@ -58,13 +63,17 @@ class ResourceManager(Service):
     @route("GET", "{WS}")
     def get_workspace(self, request: Request) -> Response:
         """Describe the workspace."""
+        if self.faults.trigger("unknown_subscription"):
+            message = "The subscription could not be found."
+            raise ServiceError(404, "SubscriptionNotFound", message)
         workspace = self.emulator.workspace
-        if self.faults.trigger("unknown_workspace"):
-            message = f"The workspace '{workspace['workspace']}' was not found."
-            raise ServiceError(404, "ResourceNotFound", message)
+        storage = self.emulator.storage_account
+        group = self.emulator.scope.partition("/providers/")[0]
         properties = {
             "workspaceId": workspace["id"],
             "discoveryUrl": f"https://{API}/discovery/workspaces/{workspace['id']}",
+            "mlFlowTrackingUri": f"azureml://{API}/mlflow/v1.0{self.emulator.scope}",
+            "storageAccount": f"{group}/providers/Microsoft.Storage/storageAccounts/{storage}",
             "friendlyName": workspace["workspace"],
             "provisioningState": "Succeeded",
             "creationTime": workspace["created"],
@@ -94,10 +103,24 @@ class ResourceManager(Service):
     @route("PUT", "{WS}/computes/{name}")
     def create_compute(self, request: Request, name: str) -> Response:
         """Start an operation that creates or changes a cluster."""
+        if self.faults.trigger("vm_size_unknown"):
+            size = request.json()["properties"].get("properties", {}).get("vmSize")
+            message = f"The specified Azure ML Compute VM size {size} is not supported."
+            raise ServiceError(400, "BadRequest", message)
         created = self.computes.get(name, {"createdOn": now()})["createdOn"]
         self.computes[name] = self.compute(name, request.json(), created)
         error = QUOTA_ERROR if self.faults.trigger("quota_exceeded") else None
         return self._start_operation(name, error, 201, self._describe(name))
+
+    @route("POST", "{WS}/computes/{name}/listNodes")
+    def list_nodes(self, request: Request, name: str) -> Response:
+        """List a cluster's nodes. Each running job has a node."""
+        get_or_404(self.computes, name, "Compute")
+        nodes = [
+            {"nodeId": f"node-{number}", "nodeState": "running", "runId": run_id, "port": 50000}
+            for number, run_id in enumerate(self.emulator.execution.running_on(name))
+        ]
+        return json_response({"nodes": nodes})
 
     @route("DELETE", "{WS}/computes/{name}")
     def delete_compute(self, request: Request, name: str) -> Response:
@@ -105,7 +128,7 @@ class ResourceManager(Service):
         get_or_404(self.computes, name, "Compute")["provisioningState"] = "Deleting"
         return self._start_operation(name, None, 202, {})
 
-    @route("GET", "/subscriptions/{subscription}/providers/{provider}/locations/{at}/{kind}/{id}")
+    @route("GET", LOCATION + "/mlComputeOperationsStatus/{id}")
     def get_operation(self, request: Request, id: str, **_) -> Response:
         """Describe an operation. It is in progress at the first poll, and ends at the second."""
         operation = get_or_404(self._operations, id, "Operation")
@@ -115,7 +138,7 @@ class ResourceManager(Service):
             shown = operation
         operation["polls"] += 1
         body = {key: shown[key] for key in ("name", "status", "error") if key in shown}
-        return json_response(body)
+        return json_response(body, x_ms_retry_after_ms=POLL_MILLISECONDS)
 
     def compute(self, name: str, resource: dict, created: str) -> dict:
         """Return the record of a new compute target from the resource that the client sent."""
@@ -141,11 +164,16 @@ class ResourceManager(Service):
         }
         self._operations[operation["name"]] = operation
         url = (
-            f"https://management.azure.com/subscriptions/{self.emulator.workspace['subscription']}"
+            f"https://{ARM}/subscriptions/{self.emulator.workspace['subscription']}"
             "/providers/Microsoft.MachineLearningServices/locations/"
             f"{self.emulator.workspace['location']}/mlComputeOperationsStatus/{operation['name']}"
         )
-        return json_response(body, status, Azure_AsyncOperation=f"{url}?api-version=2020-02-02")
+        return json_response(
+            body,
+            status,
+            Azure_AsyncOperation=f"{url}?api-version=2020-02-02",
+            x_ms_retry_after_ms=POLL_MILLISECONDS,
+        )
 
     def _finish_operation(self, operation: dict) -> None:
         compute = self.computes.get(operation["compute"])
@@ -188,7 +216,7 @@ class ResourceManager(Service):
             return compute["settings"] or None
         # Each running job has a node. The SDK stops waiting when the cluster has its minimum size.
         settings = DEFAULT_SETTINGS | compute["settings"]
-        running = self.emulator.execution.count_running(compute["name"])
+        running = len(self.emulator.execution.running_on(compute["name"]))
         nodes = max(settings["scaleSettings"]["minNodeCount"], running)
         counts = {f"{state}NodeCount": 0 for state in NODE_STATES}
         counts |= {"runningNodeCount": running, "idleNodeCount": nodes - running}

@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from ..messages import Request, Response, ServiceError, route
+from ..proxy import ConnectionLost
 from .service import Service
 
 BLOB = "/{container}/{blob*}"
@@ -39,9 +40,13 @@ class Blobs(Storage):
 
     hosts = ("*.blob.core.windows.net",)
 
+    #: The query of every signed address.
+    signature = "sv=2022-11-02&sig=none"
+
     def __init__(self, emulator):
         super().__init__(emulator)
         self.folder = emulator.folder / "blobs"
+        self._metadata: dict[Path, dict[str, str]] = {}
         self._uncommitted_blocks: dict[Path, dict[str, bytes]] = {}
 
     def path(self, account: str, container: str, blob: str = "") -> Path:
@@ -68,7 +73,7 @@ class Blobs(Storage):
     def url(self, account: str, container: str, blob: str) -> str:
         """Return a blob's URL with a dummy signature, as the other services give it out."""
         name = urllib.parse.quote(blob)
-        return f"https://{account}.blob.core.windows.net/{container}/{name}?sv=2022-11-02&sig=none"
+        return f"https://{account}.blob.core.windows.net/{container}/{name}?{self.signature}"
 
     @route("GET", "/{container}")
     def get_container(self, request: Request, container: str) -> Response:
@@ -93,7 +98,9 @@ class Blobs(Storage):
     def get_blob(self, request: Request, container: str, blob: str) -> Response:
         """Return a blob, a range of it, or its properties."""
         path = self._request_path(request, container, blob)
-        return read_response(request, _check_exists(path))
+        response = read_response(request, _check_exists(path))
+        response.headers |= self._metadata.get(path, {})
+        return response
 
     @route("PUT", BLOB)
     def put_blob(self, request: Request, container: str, blob: str) -> Response:
@@ -102,6 +109,8 @@ class Blobs(Storage):
         part = request.query.get("comp", "")
         if self._must_refuse(part):
             raise ServiceError(403, "AuthorizationFailure", "This request is not authorized.")
+        if self.faults.trigger("blob_cut"):
+            raise ConnectionLost
         if request.headers.get("if-none-match") == "*" and path.exists():
             raise ServiceError(409, "BlobAlreadyExists", "The specified blob already exists.")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +121,12 @@ class Blobs(Storage):
             "appendblock": _append_block,
         }.get(part, _ignore)
         write(request, path)
-        return Response(201, headers=_version_headers(path) | _md5_header(request.body))
+        # Writing a blob replaces its metadata.
+        if part in ("", "blocklist", "metadata"):
+            headers = request.headers.items()
+            self._metadata[path] = {k: text for k, text in headers if k.startswith("x-ms-meta-")}
+        status = 200 if part == "metadata" else 201
+        return Response(status, headers=_version_headers(path) | _md5_header(request.body))
 
     @route("DELETE", BLOB)
     def delete_blob(self, request: Request, container: str, blob: str) -> Response:
@@ -219,7 +233,7 @@ def _append_block(request: Request, path: Path) -> None:
 
 
 def _ignore(request: Request, path: Path) -> None:
-    """Ignore properties, metadata and leases."""
+    """Leave the content alone, because the request concerns metadata, properties or a lease."""
 
 
 def _etag(path: Path) -> str:

@@ -46,6 +46,8 @@ class Entra(Service):
     @route("GET", "/{tenant}/v2.0/.well-known/openid-configuration")
     def configuration(self, request: Request, tenant: str) -> Response:
         """Describe the tenant's endpoints."""
+        if tenant not in (self.tenant, "common", "organizations"):
+            return _unknown_tenant_response(tenant)
         base = f"{request.origin}/{tenant}"
         return json_response(
             {
@@ -67,8 +69,7 @@ class Entra(Service):
         """Return a token in exchange for the secret."""
         form = dict(urllib.parse.parse_qsl(request.body.decode()))
         if tenant != self.tenant:
-            message = f"Tenant '{tenant}' not found."
-            return _error_response(400, "invalid_request", "AADSTS90002", message)
+            return _unknown_tenant_response(tenant)
         if form.get("client_id") != self.client:
             message = f"Application with identifier '{form.get('client_id')}' was not found."
             return _error_response(400, "unauthorized_client", "AADSTS700016", message)
@@ -83,6 +84,11 @@ class Entra(Service):
 
 def _encode_part(value: dict) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def _unknown_tenant_response(tenant: str) -> Response:
+    message = f"Tenant '{tenant}' not found."
+    return _error_response(400, "invalid_tenant", "AADSTS90002", message)
 
 
 def _error_response(status: int, error: str, code: str, message: str) -> Response:

@@ -98,19 +98,41 @@ class History(Service):
             run["tags"].pop(tag, None)
         return json_response(run)
 
-    @route("GET", RUN + "/details")
-    def get_details(self, request: Request, experiment: str, run_id: str) -> Response:
+    @route("GET", RUN + "/details", "/history/v1.0{WS}/runs/{run_id}/details")
+    def get_details(self, request: Request, run_id: str, experiment: str = "") -> Response:
         """Describe a run, with its definition, error and log files."""
         run = get_or_404(self.runs, run_id, "Run")
         keys = ("runId", "target", "status", "startTimeUtc", "endTimeUtc", "error", "warnings")
         details = {key: run.get(key) for key in (*keys, "properties", "runDefinition")}
-        logs = self.emulator.artifacts.links(
-            "ExperimentRun", run["dataContainerId"], "azureml-logs"
-        )
-        details["logFiles"] = {link["path"]: link["contentUri"] for link in logs}
+        # SDK v1 asks for the other logs itself.
+        folders = ("azureml-logs",) if experiment else ("azureml-logs", "user_logs")
+        details["logFiles"] = {
+            link["path"]: link["contentUri"]
+            for folder in folders
+            for link in self.emulator.artifacts.links(
+                "ExperimentRun", run["dataContainerId"], folder
+            )
+        }
         details["inputDatasets"] = run.get("inputDatasets") or []
         details["outputDatasets"] = []
         return json_response(details)
+
+    @route("POST", "/history/v1.0{WS}/rundata")
+    def get_rundata(self, request: Request) -> Response:
+        """Describe a run for SDK v2, with the named outputs of its job."""
+        run_id = request.json()["runId"]
+        run = get_or_404(self.runs, run_id, "Run")
+        job = self.emulator.execution.jobs.get(run_id)
+        outputs = {
+            name: {
+                "assetId": self.emulator.datastores.long_uri(
+                    f"azureml://jobs/{run_id}/outputs/{name}/paths/"
+                ),
+                "type": "uri_folder",
+            }
+            for name in getattr(job, "named_outputs", ())
+        }
+        return json_response({"runMetadata": run | {"outputs": outputs}})
 
     @route("POST", RUN + "/events")
     def post_event(self, request: Request, experiment: str, run_id: str) -> Response:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ..messages import now
 from .history import FINAL_STATUSES
-from .service import API
 
 LOG = "user_logs/std_log.txt"
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
@@ -41,46 +40,49 @@ class RunFailed(Exception):
 class Job(threading.Thread):
     """Execute one submitted run, from the status Preparing to a final status.
 
+    Subclasses define what runs: `ScriptJob` for SDK v1, and `CommandJob` for SDK v2.
+
     Parameters
     ----------
     emulator : Emulator
         The services of the emulator provide the run's source, data and logs.
     run_id : str
         The run's id, which the client has chosen.
-    definition : dict
-        The submission: configuration and snapshot.
+
+    Attributes
+    ----------
     folder : Path
         A new folder for the run's source, inputs and home.
     """
 
-    def __init__(self, emulator, run_id: str, definition: dict, folder: Path):
+    def __init__(self, emulator, run_id: str):
         super().__init__(name=run_id, daemon=True)
-        self.emulator, self.run_id, self.folder = emulator, run_id, folder
-        self.configuration, self.snapshot = definition["Configuration"], definition["SnapshotId"]
-        self.source_folder = folder / "source"
+        self.emulator, self.run_id = emulator, run_id
+        self.folder = emulator.folder / "runs" / run_id
+        self.source_folder = self.folder / "source"
         self._cancel_requested = threading.Event()
         self._cancel_reason = ""
 
+    @property
+    def limit_seconds(self) -> float:
+        """Return the time after which the service cancels the run."""
+        raise NotImplementedError
+
     def run_fields(self, experiment: str) -> dict:
         """Return the fields that the run history stores when a client submits the run."""
-        scope = f"https://{API}/execution/v1.0{self.emulator.scope}/experiments/{experiment}"
-        properties = {
-            "ContentSnapshotId": self.snapshot,
-            "_azureml.ComputeTargetType": "amlcompute",
-        }
-        return {
-            "status": "Starting",
-            "runType": "azureml.scriptrun",
-            "target": self.configuration["target"],
-            "scriptName": self.configuration["script"],
-            "runDefinition": self.configuration,
-            "cancelUri": f"{scope}/runId/{self.run_id}/cancel",
-            "properties": properties,
-            "inputDatasets": [
-                {"identifier": {"savedId": saved_id}, "consumptionType": "RunInput"}
-                for saved_id in self._input_ids().values()
-            ],
-        }
+        raise NotImplementedError
+
+    def copy_files(self) -> None:
+        """Copy the source and the inputs into the run's folder."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """Return the command line, after the files were copied."""
+        raise NotImplementedError
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that only this kind of run has."""
+        raise NotImplementedError
 
     def cancel(self, reason: str) -> None:
         """Request the end of the job."""
@@ -121,30 +123,29 @@ class Job(threading.Thread):
 
     def _execute(self) -> None:
         self._set_status("Running")
-        self.emulator.snapshots.copy_files(self.snapshot, self.source_folder)
-        inputs = {name: self._copy_input(name, id) for name, id in self._input_ids().items()}
+        self.source_folder.mkdir(parents=True)
+        self.copy_files()
         self._write_artifact(LOG, b"")
         with self._artifact_path(LOG).open("ab") as log:
-            exit_code = self._wait_for_process(self._start_process(inputs, log))
+            exit_code = self._wait_for_process(self._start_process(log))
         # Azure uploads the outputs of a failed run as well.
-        self._upload_outputs()
+        self.upload_outputs()
         if exit_code:
             raise RunFailed("UserError", self._failure_message(exit_code))
 
-    def _upload_outputs(self) -> None:
+    def upload_outputs(self) -> None:
+        """Upload the folder outputs as artifacts of the run."""
         fault = self.emulator.faults.trigger("missing_output")
         for path in sorted((self.source_folder / "outputs").rglob("*")):
             name = path.relative_to(self.source_folder).as_posix()
             if path.is_file() and not (fault and fault.get("path", name) == name):
                 self._write_artifact(name, path.read_bytes())
 
-    def _start_process(self, inputs: dict[str, Path], log) -> subprocess.Popen:
-        configuration = self.configuration
-        arguments = [_resolve_argument(argument, inputs) for argument in configuration["arguments"]]
+    def _start_process(self, log) -> subprocess.Popen:
         return subprocess.Popen(
-            [self.emulator.python, configuration["script"], *arguments],
+            self.command(),
             cwd=self.source_folder,
-            env=self._environment(inputs),
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -152,7 +153,7 @@ class Job(threading.Thread):
         )
 
     def _wait_for_process(self, process: subprocess.Popen) -> int:
-        limit = self.configuration.get("maxRunDurationSeconds") or float("inf")
+        limit = self.limit_seconds
         deadline = time.monotonic() + limit
         try:
             while process.poll() is None:
@@ -163,55 +164,16 @@ class Job(threading.Thread):
         finally:
             _terminate_group(process)
 
-    def _environment(self, inputs: dict[str, Path]) -> dict[str, str]:
-        emulator, workspace = self.emulator, self.emulator.workspace
-        run = emulator.history.runs[self.run_id]
-        token = emulator.entra.issue_token(self.run_id)
+    def _environment(self) -> dict[str, str]:
         # Keep only those of the emulator's own variables that a new node would have.
         base = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
         return (
             base
             | different_blas_kernels()
-            | emulator.proxy_environment(self.folder / "home")
-            | self._configured_variables()
-            | {name: str(path) for name, path in inputs.items()}
-            | {
-                "PYTHONUNBUFFERED": "1",
-                "AZUREML_RUN_ID": self.run_id,
-                "AZUREML_ARM_SUBSCRIPTION": workspace["subscription"],
-                "AZUREML_ARM_RESOURCEGROUP": workspace["group"],
-                "AZUREML_ARM_WORKSPACE_NAME": workspace["workspace"],
-                "AZUREML_ARM_PROJECT_NAME": emulator.history.experiment_name(run),
-                "AZUREML_EXPERIMENT_ID": run["experimentId"],
-                "AZUREML_WORKSPACE_ID": workspace["id"],
-                "AZUREML_SERVICE_ENDPOINT": f"https://{API}",
-                "AZUREML_DISCOVERY_SERVICE_ENDPOINT": (
-                    f"https://{API}/discovery/workspaces/{workspace['id']}"
-                ),
-                "AZUREML_RUN_TOKEN": token,
-                "AZUREML_RUN_TOKEN_EXPIRY": str(int(time.time()) + 3600),
-                "AZUREML_DATASET_ENVIRONMENT_VARS": ",".join(f"{name}:mount" for name in inputs),
-            }
+            | self.emulator.proxy_environment(self.folder / "home")
+            | {"PYTHONUNBUFFERED": "1", "AZUREML_RUN_ID": self.run_id}
+            | self.variables()
         )
-
-    def _configured_variables(self) -> dict[str, str]:
-        environment = self.configuration["environment"].get("environmentVariables") or {}
-        variables = environment | (self.configuration.get("environmentVariables") or {})
-        return {name: str(value) for name, value in variables.items()}
-
-    def _input_ids(self) -> dict[str, str]:
-        data = self.configuration.get("data") or {}
-        return {name: value["dataLocation"]["dataset"]["id"] for name, value in data.items()}
-
-    def _copy_input(self, name: str, saved_id: str) -> Path:
-        # A copy of the files emulates both a mount and a download.
-        folder = self.folder / "inputs" / name
-        folder.mkdir(parents=True)
-        for relative_path, path in self.emulator.datasets.files(saved_id).items():
-            target = folder / relative_path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        return folder
 
     def _failure_message(self, exit_code: int) -> str:
         lines = self._artifact_path(LOG).read_text(errors="replace").splitlines()
@@ -271,11 +233,14 @@ def different_blas_kernels() -> dict[str, str]:
     return {"OPENBLAS_CORETYPE": usable[0]} if usable else {}
 
 
-def _resolve_argument(argument, inputs: dict[str, Path]) -> str:
-    """Return an argument as text. Replace a reference to an input by the input's folder."""
-    prefix, colon, name = str(argument).partition(":")
-    is_reference = colon and prefix == "DatasetConsumptionConfig"
-    return str(inputs[name] if is_reference else argument)
+def copy_files(files: dict[str, Path], folder: Path) -> Path:
+    """Copy files by their relative paths into a folder, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for relative_path, path in files.items():
+        target = folder / relative_path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return folder
 
 
 def _terminate_group(process: subprocess.Popen) -> None:

@@ -11,7 +11,11 @@ BASE = "/modelmanagement/v1.0{WS}"
 
 
 class Models(Service):
-    """Number the versions of each model, and never reuse the number of a deleted version."""
+    """Number the versions of each model, and never reuse the number of a deleted version.
+
+    Both SDKs register models here. `model_assets` translates for SDK v2, which archives a version
+    instead of deleting it.
+    """
 
     def __init__(self, emulator):
         super().__init__(emulator)
@@ -40,26 +44,17 @@ class Models(Service):
     def register_model(self, request: Request) -> Response:
         """Register a new version of a model."""
         fields = _set_fields(request)
-        name = fields["name"]
-        version = self._latest_versions[name] = self._latest_versions.get(name, 0) + 1
-        model = {
-            "id": f"{name}:{version}",
-            "version": version,
-            "createdTime": now(),
-            "modifiedTime": now(),
-            "createdBy": {"userName": "emulated service principal"},
-            "framework": "Custom",
-            "datasets": [],
-            "kvTags": {},
-            "properties": {},
-        } | fields
-        self.models[model["id"]] = model
+        model = self.add(self.next_version(fields["name"]), fields)
         return json_response(model)
 
     @route("GET", BASE + "/models")
     def list_models(self, request: Request) -> Response:
         """List models, newest first, filtered by name, run, framework, tags and properties."""
-        models = [model for model in self.models.values() if _matches(model, request.query)]
+        models = [
+            model
+            for model in self.models.values()
+            if _matches(model, request.query) and not model["isArchived"]
+        ]
         models.sort(key=lambda model: (model["createdTime"], model["version"]), reverse=True)
         if request.query.get("latestVersionOnly", "").lower() == "true":
             latest = {model["name"]: model for model in reversed(models)}
@@ -86,6 +81,29 @@ class Models(Service):
         get_or_404(self.models, id, "Model")
         del self.models[id]
         return json_response({})
+
+    def next_version(self, name: str) -> int:
+        """Return the number of a model's next version."""
+        return self._latest_versions.get(name, 0) + 1
+
+    def add(self, version: int, fields: dict) -> dict:
+        """Store a new version of a model, and return it as SDK v1 reads it."""
+        name = fields["name"]
+        self._latest_versions[name] = max(version, self.next_version(name) - 1)
+        model = {
+            "id": f"{name}:{version}",
+            "version": version,
+            "isArchived": False,
+            "createdTime": now(),
+            "modifiedTime": now(),
+            "createdBy": {"userName": "emulated service principal"},
+            "framework": "Custom",
+            "datasets": [],
+            "kvTags": {},
+            "properties": {},
+        } | fields
+        self.models[model["id"]] = model
+        return model
 
 
 def _set_fields(request: Request) -> dict:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 
-from ..messages import Request, Response, ServiceError, json_response
+from ..messages import Request, Response, ServiceError, json_response, now
 
 API = "westeurope.api.azureml.ms"
+ARM = "management.azure.com"
 
 
 class Service:
@@ -67,9 +68,32 @@ class Service:
         if not names:
             return
         names["subscription"] = variables.pop("subscription")
-        if any(names[key].lower() != expected[key].lower() for key in names):
+        is_gone = ARM in self.hosts and self.faults.trigger("unknown_workspace")
+        if is_gone or any(names[key].lower() != expected[key].lower() for key in names):
             message = f"The workspace '{names['workspace']}' was not found."
             raise ServiceError(404, "ResourceNotFound", message)
+
+
+class ArmService(Service):
+    """Serve resources of the workspace through Azure Resource Manager, as SDK v2 reads them."""
+
+    hosts = (ARM,)
+
+    def resource(self, path: str, properties: dict) -> dict:
+        """Return a resource from its path in the workspace, such as `jobs/mine`."""
+        kinds = "/".join(path.split("/")[::2])
+        return {
+            "id": f"{self.emulator.scope}/{path}",
+            "name": path.rpartition("/")[2],
+            "type": f"Microsoft.MachineLearningServices/workspaces/{kinds}",
+            "properties": properties,
+            "systemData": {"createdAt": now(), "createdBy": "emulated service principal"},
+        }
+
+    def name_in_id(self, id: str, kind: str) -> str:
+        """Return what follows a kind of resource in a resource id: a name, or name and version."""
+        name, _, version = id.partition(f"/{kind}/")[2].partition("/versions/")
+        return f"{name}:{version}" if version else name
 
 
 def get_or_404(values: dict, key: str, kind: str):

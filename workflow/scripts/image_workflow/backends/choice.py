@@ -10,8 +10,9 @@ from image_workflow.backends.azureml.availability import (
     available_workspace,
     shown,
 )
+from image_workflow.backends.azureml.backend import AzureML
 from image_workflow.backends.azureml.failures import CONNECTION, PERMISSION, CloudError
-from image_workflow.backends.interface import Job, Trainer
+from image_workflow.backends.interface import Job
 from image_workflow.backends.local import LocalTrainer
 from image_workflow.backends.settings import BackendSettings
 from image_workflow.lineage.results import Training
@@ -26,7 +27,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(requested: str, folder: Path, workspace_config: str) -> Choice:
+def choose(requested: str, folder: Path, azureml: dict) -> Choice:
     """Choose the backend to try first. This needs no network.
 
     Parameters
@@ -35,8 +36,8 @@ def choose(requested: str, folder: Path, workspace_config: str) -> Choice:
         The configured backend.
     folder : pathlib.Path
         Where the search for the workspace's config.json starts.
-    workspace_config : str
-        The path of that file, or an empty string to search for it.
+    azureml : dict
+        The configuration's section azureml.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def choose(requested: str, folder: Path, workspace_config: str) -> Choice:
     if requested == "local":
         return Choice("local", "backend=local was asked for")
     try:
-        config = available_workspace(folder, workspace_config)
+        config, _ = available_workspace(folder, azureml["workspace_config"], azureml["sdk"])
     except UnavailableError as error:
         if requested == "auto":
             return Choice("local", error.problem)
@@ -66,10 +67,10 @@ def train(job: Job, requested: str, settings: BackendSettings) -> Training:
         The configured backend.
     settings : BackendSettings
     """
-    chosen = choose(requested, Path.cwd(), settings.azureml["workspace_config"])
+    chosen = choose(requested, Path.cwd(), settings.azureml)
     if chosen.backend == "azureml":
         try:
-            trainer = open_azureml(settings)
+            trainer = AzureML.open(settings.azureml, settings.experiment)
         except CloudError as error:
             chosen = fall_back(error, requested, job)
         else:
@@ -95,11 +96,3 @@ def fall_back(error: CloudError, requested: str, job: Job) -> Choice:
             error.kind,
         ) from None
     return Choice("local", f"{error.kind}: {error.cause}".rstrip("."))
-
-
-def open_azureml(settings: BackendSettings) -> Trainer:
-    """Return the configured workspace, opened."""
-    # The SDK takes seconds to import, and may not be installed.
-    from image_workflow.backends.azureml.v1.backend import AzureML
-
-    return AzureML.open(settings.azureml, settings.experiment)

@@ -2,7 +2,7 @@
 
 ``local`` trains with ``local.LocalTrainer`` and registers with ``mlflow_registry.MlflowRegistry``.
 They are separate, so that an edit of the registry trains nothing. ``azureml`` does both with
-``azureml.v1.backend.AzureML``.
+``azureml.backend.AzureML``.
 """
 
 from dataclasses import dataclass

@@ -185,7 +185,9 @@ def from_opendatasets(dataset: str, name: str, target: Path) -> None:
     The library runs in a process of its own, because it prints to stdout and has no time-outs.
     """
     if importlib.util.find_spec("azureml") is None:
-        raise SourceError("azureml-opendatasets is not installed; `make setup-azureml` does that")
+        raise SourceError(
+            "azureml-opendatasets is not installed; `make setup-azureml-v1` does that"
+        )
     check_connection(OPENDATASETS_URL)
     log.info("waiting for azureml-opendatasets (at most %g s)", OPENDATASETS_SECONDS)
     part = "train" if name.startswith("train") else "test"

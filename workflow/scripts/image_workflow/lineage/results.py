@@ -1,7 +1,7 @@
 """The JSON files among the results, as types.
 
-Each class is one file in results/, or the part of the receipt that a registry supplies, and
-workflow/schemas/ has a JSON Schema for each file.
+Each class is one file in results/, or the part of the receipt that a registry supplies, or the file
+that a run in the cloud writes. workflow/schemas/ has a JSON Schema for each file in results/.
 """
 
 import json
@@ -390,6 +390,29 @@ class Training(Result):
     fingerprint: str | None = None
     arguments: list[str]
     environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunReport(Result):
+    """outputs/metrics.json of a run in Azure ML: what the run says of its model.
+
+    Attributes
+    ----------
+    metrics : dict of float
+        The tutorial's metrics: the accuracy on the test set, and the regularization rate.
+    model_sha256, sweep_sha256 : str
+        The checksums of the model and of sweep.json.
+    machine : dict
+        See :func:`image_workflow.lineage.machine.machine`.
+    deterministic : bool or None
+        As in training.json.
+    """
+
+    metrics: dict[str, float]
+    model_sha256: str
+    sweep_sha256: str
+    machine: dict
+    deterministic: bool | None
 
 
 @dataclass(frozen=True)

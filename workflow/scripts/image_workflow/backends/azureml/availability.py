@@ -1,4 +1,4 @@
-"""Find out, without a network, whether a workspace is configured and the SDK is installed."""
+"""Find out, without a network, whether a workspace is configured and an SDK is installed."""
 
 import importlib.util
 import json
@@ -11,6 +11,9 @@ log = logging.getLogger(__name__)
 
 #: The keys of a workspace's config.json.
 WORKSPACE_KEYS = "subscription_id", "resource_group", "workspace_name"
+
+#: The module of each SDK, in the order in which ``auto`` looks for them.
+SDKS = {"v2": "azure.ai.ml", "v1": "azureml.core"}
 
 
 class UnavailableError(UserError):
@@ -27,8 +30,8 @@ class UnavailableError(UserError):
         self.problem = problem
 
 
-def available_workspace(folder: Path, workspace_config: str) -> Path:
-    """Return the config.json of the workspace.
+def available_workspace(folder: Path, workspace_config: str, sdk: str) -> tuple[Path, str]:
+    """Return the config.json of the workspace, and the SDK to use: v2 or v1.
 
     Parameters
     ----------
@@ -36,6 +39,8 @@ def available_workspace(folder: Path, workspace_config: str) -> Path:
         Where the search for the file starts.
     workspace_config : str
         The path of the file, or an empty string to search for it.
+    sdk : {"auto", "v2", "v1"}
+        The setting azureml.sdk.
 
     Raises
     ------
@@ -49,12 +54,15 @@ def available_workspace(folder: Path, workspace_config: str) -> Path:
             "Download config.json from the workspace's page in the Azure portal into this folder, "
             "or name it with azureml.workspace_config.",
         )
-    if not sdk_installed():
+    installed = installed_sdk(sdk)
+    if installed is None:
+        name = "the Azure ML SDK" if sdk == "auto" else f"the Azure ML SDK {sdk}"
+        suffix = "-v1" if sdk == "v1" else ""
         raise UnavailableError(
-            "the Azure ML SDK is not installed in this environment",
-            "Run `make setup-azureml`, then use .venv-azureml/bin/snakemake.",
+            f"{name} is not installed in this environment",
+            f"Run `make setup-azureml{suffix}`, then use .venv-azureml{suffix}/bin/snakemake.",
         )
-    return config
+    return config, installed
 
 
 def find_workspace(folder: Path, workspace_config: str = "") -> tuple[Path | None, str]:
@@ -97,10 +105,21 @@ def workspace_fault(path: Path) -> str:
     return f"has no {missing[0]}" if missing else ""
 
 
-def sdk_installed() -> bool:
-    """Tell whether azureml-core can be imported, without importing it."""
+def installed_sdk(wanted: str) -> str | None:
+    """Return the wanted SDK, or for ``auto`` the first of SDKS, if it can be imported.
+
+    Nothing is imported.
+    """
+    for sdk, module in SDKS.items():
+        if wanted in ("auto", sdk) and is_installed(module):
+            return sdk
+    return None
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module can be imported, without importing it."""
     try:
-        return importlib.util.find_spec("azureml.core") is not None
+        return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
 

@@ -1,7 +1,7 @@
 """Turn the SDK's exceptions into one sentence: the step, the cause, and what to do next.
 
-The SDK raises exceptions of five unrelated families. The str() of some of them raises an exception
-itself, so this module never relies on it.
+SDK v1 raises exceptions of five unrelated families. The str() of some of them raises an exception
+itself, so this module never relies on it. Those of SDK v2 are AzureErrors, or no errors of its own.
 """
 
 import logging
@@ -101,21 +101,39 @@ def describe(error: BaseException) -> str:
         text = _text_of(inner) or text
     if host := re.search(r"host='([^']+)'", text):
         text = f"there is no connection to {host[1]}"
+    elif "Connection aborted" in text:
+        text = "the connection was interrupted"
     elif answer := ANSWER.search(text.replace('\\"', '"')):
         text = f"{answer['message']} ({answer['code']})"
     text = " ".join((text or type(error).__name__).split())
-    text = SECRET.sub(r"\1***", text)
+    text = without_secrets(text)
     text = text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + " ..."
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def without_secrets(text: str) -> str:
+    """Replace signatures and passwords in a text, such as an address of a blob.
+
+    Examples
+    --------
+    >>> without_secrets("https://some.blob/name?sv=1&sig=abc")
+    'https://some.blob/name?sv=1&sig=***'
+    """
+    return SECRET.sub(r"\1***", text)
 
 
 def _text_of(error: BaseException) -> str:
     """Return an exception's text, or an empty string if it has none."""
 
+    def answer():
+        # azure-core repeats the code and the message in other parts of its text.
+        message, code = error.error.message, error.error.code
+        return f"{message} ({code})" if message and code else ""
+
     def arguments():
         return ", ".join(repr(argument) for argument in error.args if str(argument).strip())
 
-    for read in (lambda: error.message, lambda: str(error), arguments):
+    for read in (answer, lambda: error.message, lambda: str(error), arguments):
         try:
             if text := str(read() or "").strip():
                 return text
@@ -127,6 +145,8 @@ def _text_of(error: BaseException) -> str:
 def kind(error: BaseException) -> str:
     """Return the kind of a failure: CONNECTION, PERMISSION or OTHER."""
     names = {base.__name__ for base in type(error).__mro__}
+    # azure-identity raises the same error for a wrong secret and without a network.
+    names |= {base.__name__ for base in type(error.__cause__).__mro__}
     text = describe(error)
     if names & CONNECTION_ERRORS or "ConnectionFailure" in text or "no connection to" in text:
         return CONNECTION

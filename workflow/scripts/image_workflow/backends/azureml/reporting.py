@@ -1,12 +1,11 @@
-"""Report from a training that runs in Azure ML: metrics, checksums, and the machine.
+"""Report from a training that runs in Azure ML: its metrics, checksums and machine.
 
-The run gets the tutorial's two metrics, a table of the compared candidates, the checksums of its
-files, the description of its machine, and whether the training is deterministic. Outside a run
-nothing happens, and no Azure package is needed.
+The report is a file among the run's outputs, which either SDK reads. In a run of SDK v1 the
+tutorial's two metrics and a table of the compared candidates are logged as well, for the charts of
+the portal.
 """
 
 import importlib.util
-import json
 import logging
 import os
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from image_workflow.data.arrays import find_array
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.machine import machine
-from image_workflow.lineage.results import RATE, Sweep, value_text
+from image_workflow.lineage.results import RATE, RunReport, Sweep, value_text
 from image_workflow.models.estimator import predict
 
 log = logging.getLogger(__name__)
@@ -26,18 +25,8 @@ log = logging.getLogger(__name__)
 MAX_COLUMNS, MAX_LENGTH = 15, 255
 
 
-def in_run() -> bool:
-    """Tell whether this process is the job of a run and can import the SDK."""
-    if "AZUREML_RUN_ID" not in os.environ:
-        return False
-    try:
-        return importlib.util.find_spec("azureml.core") is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def report_to_run(model: Path, folder: Path, deterministic: bool | None) -> None:
-    """Report the model to the run that this process belongs to, if there is one.
+def report(model: Path, folder: Path, deterministic: bool | None, file: Path) -> None:
+    """Measure the model on the test set, and write the report.
 
     Parameters
     ----------
@@ -47,27 +36,49 @@ def report_to_run(model: Path, folder: Path, deterministic: bool | None) -> None
         Has test-images.npy and test-labels.npy, anywhere below it.
     deterministic : bool or None
         Whether the training is deterministic; None if it is not known.
+    file : pathlib.Path
+        The file to write.
     """
-    if not in_run():
-        return
-    from azureml.core import Run
-
     labels = find_array(folder, "test-labels")
     fitted = joblib.load(model)
     accuracy = float(np.mean(predict(fitted, find_array(folder, "test-images")) == labels))
     log.info("accuracy %.4f on %d test images", accuracy, len(labels))
-    run = Run.get_context()
     sweep_file = model.with_name("sweep.json")
     sweep = Sweep.read(sweep_file)
+    metrics = {"accuracy": accuracy}
     if RATE in sweep.parameters:
-        run.log("regularization rate", sweep.parameters[RATE])
-    run.log("accuracy", accuracy)
+        metrics = {"regularization rate": sweep.parameters[RATE]} | metrics
+    if in_run_of_v1():
+        log_to_run(metrics, sweep)
+    RunReport(
+        metrics=metrics,
+        model_sha256=sha256_of_file(model),
+        sweep_sha256=sha256_of_file(sweep_file),
+        machine=machine(),
+        deterministic=deterministic,
+    ).write(file)
+
+
+def in_run_of_v1() -> bool:
+    """Tell whether this process is the job of a run, and has the packages of SDK v1."""
+    if "AZUREML_RUN_ID" not in os.environ:
+        return False
+    try:
+        return importlib.util.find_spec("azureml.core") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def log_to_run(metrics: dict[str, float], sweep: Sweep) -> None:
+    """Log the metrics, and a table of the candidates, to the run that this process belongs to."""
+    from azureml.core import Run
+
+    run = Run.get_context()
+    for name, value in metrics.items():
+        run.log(name, value)
     for row in table(sweep):
         # log_row has arguments of its own, whose names a parameter may have.
         run.log_table("sweep", row)
-    properties = {"model_sha256": sha256_of_file(model), "sweep_sha256": sha256_of_file(sweep_file)}
-    properties |= {"machine": json.dumps(machine()), "deterministic": json.dumps(deterministic)}
-    run.add_properties(properties)
     # A thread sends the metrics, and the script would not wait for it at its end.
     run.flush()
 

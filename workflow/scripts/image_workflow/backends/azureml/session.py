@@ -8,12 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from image_workflow.backends.azureml.failures import without_secrets
 from image_workflow.backends.azureml.signin import PRINCIPALS
 from image_workflow.command import log, run
 
 
 class Redacting(logging.Filter):
-    """Replaces the service principal's secret in all logged messages and tracebacks."""
+    """Replaces secrets in all logged messages and tracebacks.
+
+    They are the service principal's secret, and signatures of addresses of blobs.
+    """
 
     def __init__(self, environ: Mapping[str, str]):
         super().__init__()
@@ -27,11 +31,14 @@ class Redacting(logging.Filter):
             except Exception as error:
                 record.exc_text = f"(the traceback cannot be shown: {type(error).__name__})"
             record.exc_info = None
-        for secret in self.secrets:
-            message = message.replace(secret, "***")
-            record.exc_text = record.exc_text and record.exc_text.replace(secret, "***")
-        record.msg, record.args = message, ()
+        record.msg, record.args = self.redact(message), ()
+        record.exc_text = record.exc_text and self.redact(record.exc_text)
         return True
+
+    def redact(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return without_secrets(text)
 
 
 class _LogFile(io.TextIOBase):
@@ -58,7 +65,7 @@ def run_with_sdk(
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     sys.stdout.flush()
     sys.stderr.flush()
-    if not any(name.partition(".")[0] == "azureml" for name in sys.modules):
+    if not any(name.partition(".")[0] in ("azure", "azureml") for name in sys.modules):
         sys.exit(code)
     logging.shutdown()
     os._exit(code)
@@ -70,5 +77,7 @@ def _run_quietly(main, options) -> None:
     # Below warnings, the Azure clients log whole requests.
     for name in ("azure", "azureml", "msal", "msrest", "urllib3", "adal", "cli"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of experimental classes that it uses itself.
+    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(_LogFile()):
         main(options)

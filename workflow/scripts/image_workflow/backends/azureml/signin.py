@@ -1,8 +1,18 @@
 """Choose the way to sign in to Azure."""
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping
 
+from image_workflow.backends.azureml.failures import PERMISSION, CloudError
 from image_workflow.errors import UserError
+
+#: What to do if the workspace cannot be opened.
+ADVICE = (
+    "Check the network, the workspace's config.json and the rights of the account; "
+    "`snakemake azureml_status` tries it again."
+)
 
 #: The variables of a service principal's tenant, id and secret: the SDK's names, and Azure's.
 PRINCIPALS = (
@@ -23,6 +33,21 @@ def principal(environ: Mapping[str, str]) -> tuple[str, str, str] | None:
         if all(environ.get(name) for name in names):
             return tuple(environ[name] for name in names)
     return None
+
+
+def configured_way(wanted: str) -> str:
+    """Return the way to sign in on this machine, see :func:`way_to_sign_in`.
+
+    Raises
+    ------
+    CloudError
+        If there is none.
+    """
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    try:
+        return way_to_sign_in(wanted, os.environ, bool(shutil.which("az")), terminal)
+    except UserError as error:
+        raise CloudError(f"could not sign in: {error}", PERMISSION, str(error)) from None
 
 
 def way_to_sign_in(wanted: str, environ: Mapping[str, str], cli: bool, terminal: bool) -> str:

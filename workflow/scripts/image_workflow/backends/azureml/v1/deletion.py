@@ -45,13 +45,18 @@ def delete_cluster(workspace, name: str, created: dict) -> None:
         within(1200, target.wait_for_completion, is_delete_operation=True)
 
 
-#: How to delete each kind, in this order. Each function takes the workspace, a name, and all names
-#: in the ledger by kind.
+#: How to delete each kind. Each function takes the workspace, a name, and all names in the ledger
+#: by kind.
 DELETE = {
     "models": delete_model,
     "datasets": delete_dataset,
     "paths": delete_path,
     "clusters": delete_cluster,
 }
-#: The kinds that SDK v1 cannot delete.
-KEPT = "environments", "runs"
+#: What happens to each kind in the ledger, in this order, and why the others are kept.
+REMOVAL = dict.fromkeys(DELETE, "delete")
+KEPT = {
+    "environments": "which SDK v1 cannot delete",
+    "runs": "which SDK v1 cannot delete",
+    "data": "which SDK v2 registered, and can archive: --config azureml={sdk: v2}",
+}

@@ -3,39 +3,101 @@
 import importlib.metadata
 import logging
 import os
-import shutil
-import sys
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, signin
-from image_workflow.backends.azureml.availability import available_workspace
+from image_workflow.backends.azureml.v1 import compute, data, deletion, environment, models, runs
+from image_workflow.backends.azureml.workspace import ModelVersion, Progress, Run, Submission
 from image_workflow.deadline import within
-from image_workflow.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def open_workspace(azureml: dict):
-    """Return the configured workspace.
+class WorkspaceV1:
+    """A workspace through azureml-core, see :class:`image_workflow.backends.azureml.workspace`.
 
     Parameters
     ----------
-    azureml : dict
-        The configuration's section azureml.
-
-    Raises
-    ------
-    UnavailableError
-        If no workspace is configured, or the SDK is not installed.
-    CloudError
-        If the workspace cannot be opened.
+    workspace : azureml.core.Workspace
     """
-    config = available_workspace(Path.cwd(), azureml["workspace_config"])
-    return connect(config, azureml["auth"], azureml["connect_seconds"])
+
+    removal = deletion.REMOVAL
+    kept = deletion.KEPT
+
+    def __init__(self, workspace):
+        self.workspace = workspace
+        self.info = {
+            "name": workspace.name,
+            "resource_group": workspace.resource_group,
+            "subscription_id": workspace.subscription_id,
+            "location": workspace.location,
+        }
+
+    def find_run(self, run_id: str) -> Run | None:
+        run = runs.find(self.workspace, run_id)
+        return run and within(runs.ANSWER_SECONDS, runs.describe, run)
+
+    def submit(self, submission: Submission) -> Run:
+        run = within(runs.SUBMISSION_SECONDS, runs.submit, self.workspace, submission)
+        return within(runs.ANSWER_SECONDS, runs.describe, run)
+
+    def progress(self, run_id: str, seconds: float) -> Progress:
+        return within(seconds, lambda: runs.progress(self.workspace.get_run(run_id)))
+
+    def cancel(self, run_id: str) -> None:
+        within(120, self._run(run_id).cancel)
+
+    def tag(self, run_id: str, name: str, value: str) -> None:
+        within(120, self._run(run_id).tag, name, value)
+
+    def files(self, run_id: str) -> list[str]:
+        return within(120, self._run(run_id).get_file_names)
+
+    def download(self, run_id: str, name: str, target: Path) -> None:
+        within(600, self._run(run_id).download_file, name, str(target))
+
+    def runs(self, experiment: str) -> list[Run]:
+        from azureml.core import Experiment
+
+        found = within(120, lambda: list(Experiment(self.workspace, experiment).get_runs()))
+        return [within(runs.ANSWER_SECONDS, runs.describe, run) for run in found]
+
+    def find_or_create_cluster(self, settings: dict) -> str:
+        return compute.cluster(self.workspace, settings, self.info)
+
+    def cluster_status(self, name: str) -> str | None:
+        target = within(120, compute.find, self.workspace, name)
+        return target and compute.status(target)
+
+    def register_data(self, folder: Path, sha256: str, name: str):
+        return data.dataset(self.workspace, folder, sha256, name, self.info)
+
+    def register_environment(self, file: Path, name: str):
+        return environment.environment(self.workspace, name, file, self.info)
+
+    def models(self, name: str) -> list[ModelVersion]:
+        return within(120, models.versions, self.workspace, name)
+
+    def register_model(
+        self,
+        name: str,
+        run_id: str,
+        path: str,
+        tags: dict[str, str],
+        properties: dict[str, str],
+    ) -> ModelVersion:
+        details = {"model_path": path, "tags": tags, "properties": properties}
+        return models.describe(within(300, self._run(run_id).register_model, name, **details))
+
+    def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
+        deletion.DELETE[kind](self.workspace, name, created)
+
+    def _run(self, run_id: str):
+        return within(runs.ANSWER_SECONDS, self.workspace.get_run, run_id)
 
 
-def connect(config: Path, auth: str, seconds: float):
-    """Return the workspace that a config.json describes.
+def connect(config: Path, auth: str, seconds: float) -> WorkspaceV1:
+    """Open the workspace that a config.json describes.
 
     Parameters
     ----------
@@ -51,34 +113,23 @@ def connect(config: Path, auth: str, seconds: float):
     CloudError
         If the workspace cannot be opened.
     """
-    advice = (
-        "Check the network, the workspace's config.json and the rights of the account; "
-        "`snakemake azureml_status` tries it again."
-    )
-    with failures.step("load the Azure ML SDK", "Run `make setup-azureml` again."):
+    with failures.step("load the Azure ML SDK", "Run `make setup-azureml-v1` again."):
         from azureml.core import Workspace
-    with failures.step("open the workspace", advice):
-        try:
-            account = authentication(auth)
-        except UserError as error:
-            raise failures.CloudError(
-                f"could not sign in: {error}", failures.PERMISSION, str(error)
-            ) from None
+    with failures.step("open the workspace", signin.ADVICE):
+        account = authentication(signin.configured_way(auth))
         workspace = within(seconds, Workspace.from_config, str(config), auth=account)
     log.info(
         "workspace %s in %s, resource group %s, azureml-core %s",
         *(workspace.name, workspace.location, workspace.resource_group),
         importlib.metadata.version("azureml-core"),
     )
-    return workspace
+    return WorkspaceV1(workspace)
 
 
-def authentication(auth: str):
-    """Return the SDK's authentication object for a value of azureml.auth."""
+def authentication(way: str):
+    """Return the SDK's authentication object for a way to sign in."""
     from azureml.core import authentication as sdk
 
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    way = signin.way_to_sign_in(auth, os.environ, bool(shutil.which("az")), terminal)
     # Without a name the SDK asks the network for the list of clouds.
     cloud = os.environ.get("AZUREML_CURRENT_CLOUD", "AzureCloud")
     if way == "service_principal":
@@ -90,21 +141,3 @@ def authentication(auth: str):
     if way == "cli":
         return sdk.AzureCliAuthentication(cloud=cloud)
     return sdk.InteractiveLoginAuthentication(cloud=cloud)
-
-
-def describe(workspace) -> dict[str, str]:
-    """Return the workspace's description for the receipt."""
-    return {
-        "name": workspace.name,
-        "resource_group": workspace.resource_group,
-        "subscription_id": workspace.subscription_id,
-        "location": workspace.location,
-    }
-
-
-def uri(workspace_info: dict[str, str]) -> str:
-    """Return the workspace's address in the form of MLflow's plugin for Azure ML."""
-    return (
-        f"azureml://subscriptions/{workspace_info['subscription_id']}"
-        f"/resourceGroups/{workspace_info['resource_group']}/workspaces/{workspace_info['name']}"
-    )

@@ -1,21 +1,29 @@
-"""The backend azureml: train on a cluster of a workspace, and register the model there."""
+"""The backend azureml: train on a cluster of a workspace, and register the model there.
+
+It does the same with SDK v1 and SDK v2, see :mod:`image_workflow.backends.azureml.workspace`.
+"""
 
 import json
 import logging
 import os
+import tempfile
 from pathlib import Path
 
-from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.v1 import compute, data, environment, runs
-from image_workflow.backends.azureml.v1.workspace import describe, open_workspace, uri
+from image_workflow.backends.azureml import failures, runs, state
+from image_workflow.backends.azureml.workspace import (
+    ModelVersion,
+    Run,
+    Submission,
+    Workspace,
+    open_workspace,
+)
 from image_workflow.backends.interface import Job, Registration
 from image_workflow.backends.settings import compute_settings
-from image_workflow.deadline import within
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import DataSet, Training, Version
+from image_workflow.lineage.results import DataSet, RunReport, Training, Version
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +36,15 @@ class AzureML:
 
     Parameters
     ----------
-    workspace : azureml.core.Workspace
+    workspace : Workspace
     settings : dict
         The configuration's section azureml, with the environment variables applied.
     experiment : str
         The experiment's name.
     """
 
-    def __init__(self, workspace, settings: dict, experiment: str):
+    def __init__(self, workspace: Workspace, settings: dict, experiment: str):
         self.workspace, self.settings, self.experiment = workspace, settings, experiment
-        self.workspace_info = describe(workspace)
 
     @classmethod
     def open(cls, settings: dict, experiment: str) -> "AzureML":
@@ -70,45 +77,56 @@ class AzureML:
         while True:
             run_id = f"mnist-sklearn-{job.fingerprint[:24]}-{number}"
             with failures.step("look for a run of this training", AGAIN):
-                run = runs.find(self.workspace, run_id)
+                run = self.workspace.find_run(run_id)
             if run is None:
                 return self._submit(job, run_id)
-            with failures.step("read the run's status", AGAIN):
-                status, tags = run.status, run.get_tags()
             handle = state.read(state.HANDLE)
             awaited = handle.get("run_id") == run_id and handle.get("state") != state.ENDED
-            unusable = status in runs.ENDED_BADLY or runs.UNUSABLE in tags
+            unusable = run.status in runs.ENDED_BADLY or runs.UNUSABLE in run.tags
             if awaited or not unusable:
-                log.info("run %s: found, %s", run_id, status)
+                log.info("run %s: found, %s", run_id, run.status)
                 self._write_handle(job, run)
                 return run_id
-            log.info("run %s: %s earlier", run_id, status)
+            log.info("run %s: %s earlier", run_id, run.status)
             number += 1
 
     def _submit(self, job: Job, run_id: str) -> str:
         """Submit a new run, after creating what it needs."""
-        info, settings = self.workspace_info, self.settings
-        target = compute.cluster(self.workspace, settings["compute"], info)
-        arrays = data.dataset(
-            self.workspace, job.data_folder, job.data_sha256, settings["dataset_name"], info
-        )
-        env = environment.environment(
-            self.workspace, settings["environment_name"], job.environment, info
-        )
+        workspace, settings = self.workspace, self.settings
+        cluster = workspace.find_or_create_cluster(settings["compute"])
+        data = workspace.register_data(job.data_folder, job.data_sha256, settings["dataset_name"])
+        environment = workspace.register_environment(job.environment, settings["environment_name"])
         facts = {"fingerprint": job.fingerprint, "run_id": run_id, "experiment": self.experiment}
-        state.write_handle(state.INTENDED, **facts, workspace=info)
-        with failures.step("submit the run", AGAIN):
-            where = self.workspace, self.experiment, target, env, arrays
+        state.write_handle(state.INTENDED, **facts, workspace=workspace.info)
+        with failures.step("submit the run", AGAIN), tempfile.TemporaryDirectory() as folder:
+            # Nothing of this path reaches the workspace but the last folder's name.
+            source = Path(folder, "code")
+            submission = Submission(
+                run_id=run_id,
+                experiment=self.experiment,
+                source=source,
+                script=job.program.name,
+                arguments=runs.stage(job, source),
+                cluster=cluster,
+                data=data,
+                environment=environment,
+                limit_seconds=settings["run_limit_seconds"],
+                tags={
+                    "fingerprint": job.fingerprint,
+                    "data_sha256": job.data_sha256,
+                    runs.CLUSTER: cluster,
+                },
+            )
             try:
-                run = within(600, runs.submit, job, run_id, *where, settings["run_limit_seconds"])
+                run = workspace.submit(submission)
             except Exception as error:
                 if failures.kind(error) != failures.CONNECTION:
                     # The service refused, so no run exists.
                     state.end_handle("Refused")
                 raise
         self._write_handle(job, run)
-        state.note_created(info, "runs", run_id)
-        log.info("run %s: submitted, %s", run_id, run.get_portal_url())
+        state.note_created(workspace.info, "runs", run_id)
+        log.info("run %s: submitted, %s", run_id, run.portal_url)
         return run_id
 
     def wait(self, run_id: str) -> None:
@@ -116,25 +134,24 @@ class AzureML:
         run = self._run(run_id)
         names = "poll_seconds", "patience_seconds", "run_limit_seconds"
         try:
-            details = runs.watch(run, *(self.settings[name] for name in names))
+            end = runs.follow(self.workspace, run_id, *(self.settings[name] for name in names))
         except KeyboardInterrupt:
             log.warning(
                 "the run continues in the cloud: the same command waits for it again, and "
                 "`snakemake azureml_cancel` ends it"
             )
             raise
-        folder = runs.save_logs(run_id, details["logFiles"])
-        if details["status"] == "Completed":
+        folder = runs.save_logs(run_id, end.logs)
+        if end.status == "Completed":
             return
-        state.end_handle(details["status"])
-        ended = {"Failed": "failed", "Canceled": "was canceled"}[details["status"]]
-        message = ((details.get("error") or {}).get("error") or {}).get("message") or ""
-        cause = failures.describe(RuntimeError(message)) if message else ""
-        lines = runs.last_lines(details["logFiles"])
+        state.end_handle(end.status)
+        ended = {"Failed": "failed", "Canceled": "was canceled"}[end.status]
+        cause = failures.describe(RuntimeError(end.error)) if end.error else ""
+        lines = runs.last_lines(end.logs)
         raise UserError(
             f"run {run_id} {ended}. {cause}\n"
             + (f"{lines}\n" if lines else "")
-            + f"Its logs are in {folder}, the run is at {run.get_portal_url()}. Fix the cause; "
+            + f"Its logs are in {folder}, the run is at {run.portal_url}. Fix the cause; "
             "the next call submits it anew."
         )
 
@@ -142,50 +159,82 @@ class AzureML:
         """Download the run's model and sweep.json, check them, and describe the training."""
         run = self._run(run_id)
         with failures.step("download the model", AGAIN):
-            names = within(120, run.get_file_names)
-            properties, tags = run.get_properties(), run.get_tags()
-            self._check_complete(run, names)
-            model_sha256 = download_results(run, job.model, properties)
-        with failures.step("read the run's metrics", AGAIN):
-            seconds = self.settings["metrics_seconds"], self.settings["poll_seconds"]
-            wanted = ("accuracy",) if job.settings.is_own else ("regularization rate", "accuracy")
-            metrics = runs.metrics(run, wanted, *seconds)
+            names = self._check_complete(run)
+            report = self._download(run_id, job.model)
         state.end_handle("Completed")
         log.info("run %s: model collected; the run's files: %s", run_id, ", ".join(names))
-        clusters = state.created(self.workspace_info).get("clusters", [])
-        cluster = tags.get(runs.CLUSTER)
+        clusters = state.created(self.workspace.info).get("clusters", [])
+        cluster = run.tags.get(runs.CLUSTER)
         return Training(
             backend="azureml",
             backend_reason=reason,
             run_id=run_id,
-            portal_url=run.get_portal_url(),
-            experiment=run.experiment.name,
-            workspace=self.workspace_info,
+            portal_url=run.portal_url,
+            experiment=run.experiment,
+            workspace=self.workspace.info,
             cluster=cluster and {"name": cluster, "created": cluster in clusters},
-            metrics=metrics,
-            model_sha256=model_sha256,
-            machine=json.loads(properties.get("machine", "null")),
-            deterministic=json.loads(properties.get("deterministic", "null")),
+            metrics=report.metrics,
+            model_sha256=report.model_sha256,
+            machine=report.machine,
+            deterministic=report.deterministic,
             fingerprint=job.fingerprint,
             arguments=job.settings.arguments(),
             environment=pinned_versions(job.environment),
         )
 
-    def _check_complete(self, run, names: list[str]) -> None:
-        """Raise UserError, and tag the run as unusable, if one of its results is missing."""
-        for name in (runs.MODEL, runs.SWEEP):
+    def _check_complete(self, run: Run) -> list[str]:
+        """Return the run's files.
+
+        Raises
+        ------
+        UserError
+            If one of the results is missing. The run is tagged as unusable.
+        """
+        names = self.workspace.files(run.id)
+        for name in (runs.MODEL, runs.SWEEP, runs.METRICS):
             if name not in names:
-                run.tag(runs.UNUSABLE, f"{name} is missing")
+                self.workspace.tag(run.id, runs.UNUSABLE, f"{name} is missing")
                 state.end_handle("Completed without a model")
                 raise UserError(
                     f"run {run.id} completed, but has no {name}; it has "
-                    f"{', '.join(names) or 'no files'}. See {run.get_portal_url()}; the next "
+                    f"{', '.join(names) or 'no files'}. See {run.portal_url}; the next "
                     "call submits it anew."
                 )
+        return names
+
+    def _download(self, run_id: str, model: Path) -> RunReport:
+        """Download a run's model, and its sweep.json beside it, and return the run's report.
+
+        Both files are written, or neither.
+
+        Raises
+        ------
+        UserError
+            If a file does not have the checksum that the run reported.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            metrics = Path(folder, "metrics.json")
+            self.workspace.download(run_id, runs.METRICS, metrics)
+            report = RunReport.read(metrics)
+        wanted = {
+            runs.MODEL: (model, report.model_sha256),
+            runs.SWEEP: (model.with_name("sweep.json"), report.sweep_sha256),
+        }
+        with replacing(*(target for target, _ in wanted.values())) as parts:
+            for part, (name, (_, expected)) in zip(parts, wanted.items(), strict=True):
+                self.workspace.download(run_id, name, part)
+                if (found := sha256_of_file(part)) != expected:
+                    file = "the model" if name == runs.MODEL else name
+                    raise UserError(
+                        f"{file} of run {run_id} did not arrive whole: expected sha256 {expected}, "
+                        f"found {found}. {AGAIN}"
+                    )
+        return report
 
     def register(self, registration: Registration) -> Version:
         """Register the run's model, unless a version with the same content exists."""
-        training, name, info = registration.training, registration.name, self.workspace_info
+        training, name = registration.training, registration.name
+        workspace, info = self.workspace, self.workspace.info
         class_names = class_names_tag(registration.data_set)
         if info != training.workspace:
             raise UserError(
@@ -202,66 +251,62 @@ class AzureML:
         }
         properties = {f"{key}_sha256": value for key, value in registration.sha256.items()}
         with failures.step("register the model", AGAIN):
-            versions = within(120, self._versions, registration, class_names)
+            versions = self._versions(registration, class_names)
             if versions:
                 log.info("this model is registered already")
             else:
-                run = self._run(training.run_id)
-                details = {"model_path": runs.MODEL, "tags": tags, "properties": properties}
-                registered = within(300, run.register_model, name, **details)
-                versions = within(120, self._versions, registration, class_names) or [registered]
-                # After a lost answer the SDK repeats the request, and registers a second version.
+                run_id = self._run(training.run_id).id
+                registered = workspace.register_model(name, run_id, runs.MODEL, tags, properties)
+                versions = self._versions(registration, class_names) or [registered]
+                # After a lost answer SDK v1 repeats the request, and registers a second version.
                 for double in versions[1:]:
-                    within(120, double.delete)
+                    workspace.delete("models", double.id, {})
                 state.note_created(info, "models", versions[0].id)
         version = versions[0]
         log.info("%s version %s in workspace %s", name, version.version, info["name"])
         return Version(
             name=name,
-            version=int(version.version),
+            version=version.version,
             id=version.id,
             registry="azureml",
             registry_uri=uri(info),
             run_id=training.run_id,
         )
 
-    def _versions(self, registration: Registration, class_names: str) -> list:
+    def _versions(self, registration: Registration, class_names: str) -> list[ModelVersion]:
         """Return the versions with the same content, the oldest first.
 
         That is the model, the class names, and the user's file: an edit of a method such as
         ``predict`` does not change the pickle of the model.
         """
-        from azureml.core import Model
-
-        wanted = [["model_sha256", registration.training.model_sha256]]
-        found = Model.list(self.workspace, name=registration.name, properties=wanted)
         # Earlier versions of this workflow registered no class names.
         same = [
-            model
-            for model in found
-            if model.tags.get("class_names", class_names) == class_names
-            and model.properties.get("estimator_sha256") == registration.sha256.get("estimator")
+            found
+            for found in self.workspace.models(registration.name)
+            if found.properties.get("model_sha256") == registration.training.model_sha256
+            and found.tags.get("class_names", class_names) == class_names
+            and found.properties.get("estimator_sha256") == registration.sha256.get("estimator")
         ]
-        return sorted(same, key=lambda model: int(model.version))
+        return sorted(same, key=lambda found: found.version)
 
-    def _run(self, run_id: str):
+    def _run(self, run_id: str) -> Run:
         with failures.step(f"find run {run_id}", AGAIN):
-            run = runs.find(self.workspace, run_id)
+            run = self.workspace.find_run(run_id)
         if run is None:
             raise UserError(
-                f"run {run_id} is not in workspace {self.workspace_info['name']} any more. Delete "
+                f"run {run_id} is not in workspace {self.workspace.info['name']} any more. Delete "
                 "results/model.pkl and run again to train anew."
             )
         return run
 
-    def _write_handle(self, job: Job, run) -> None:
+    def _write_handle(self, job: Job, run: Run) -> None:
         state.write_handle(
             state.SUBMITTED,
             fingerprint=job.fingerprint,
             run_id=run.id,
             experiment=self.experiment,
-            workspace=self.workspace_info,
-            portal_url=run.get_portal_url(),
+            workspace=self.workspace.info,
+            portal_url=run.portal_url,
         )
 
 
@@ -278,37 +323,9 @@ def class_names_tag(data_set: DataSet) -> str:
     return text
 
 
-def download_results(run, model: Path, properties: dict[str, str]) -> str:
-    """Download a run's model, and its sweep.json beside it, and return the model's sha256.
-
-    Both files are written, or neither.
-
-    Parameters
-    ----------
-    run : azureml.core.Run
-    model : pathlib.Path
-        The file to write.
-    properties : dict of str
-        The run's properties, which have the checksums of the files.
-
-    Raises
-    ------
-    UserError
-        If a file does not have the checksum that the run reported.
-    """
-    wanted = {
-        runs.MODEL: (model, properties.get("model_sha256")),
-        runs.SWEEP: (model.with_name("sweep.json"), properties.get("sweep_sha256")),
-    }
-    found = []
-    with replacing(*(target for target, _ in wanted.values())) as parts:
-        for part, (name, (_, expected)) in zip(parts, wanted.items(), strict=True):
-            runs.download(run, name, part)
-            found.append(sha256_of_file(part))
-            if not part.stat().st_size or (expected and found[-1] != expected):
-                file = "the model" if name == runs.MODEL else name
-                raise UserError(
-                    f"{file} of run {run.id} did not arrive whole: expected sha256 {expected}, "
-                    f"found {found[-1]}. {AGAIN}"
-                )
-    return found[0]
+def uri(workspace_info: dict[str, str]) -> str:
+    """Return the workspace's address in the form of MLflow's plugin for Azure ML."""
+    return (
+        f"azureml://subscriptions/{workspace_info['subscription_id']}"
+        f"/resourceGroups/{workspace_info['resource_group']}/workspaces/{workspace_info['name']}"
+    )

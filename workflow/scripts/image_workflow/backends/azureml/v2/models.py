@@ -1,0 +1,50 @@
+"""List and register the versions of a model, and archive assets."""
+
+from image_workflow.backends.azureml.workspace import ModelVersion
+
+
+def versions(client, name: str) -> list[ModelVersion]:
+    """Return the versions of a model that are not archived."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return [describe(model) for model in client.models.list(name)]
+    except ResourceNotFoundError:
+        return []
+
+
+def register(
+    client, name: str, run_id: str, path: str, tags: dict[str, str], properties: dict[str, str]
+) -> ModelVersion:
+    """Register one of a run's files as a new version of a model."""
+    from azure.ai.ml.entities import Model
+
+    model = Model(
+        name=name,
+        path=f"azureml://jobs/{run_id}/outputs/artifacts/paths/{path}",
+        type="custom_model",
+        tags=tags,
+        properties=properties,
+    )
+    return describe(client.models.create_or_update(model))
+
+
+def describe(model) -> ModelVersion:
+    """Return the description of the SDK's model."""
+    return ModelVersion(
+        name=model.name,
+        version=int(model.version),
+        run_id=getattr(model, "job_name", None),
+        tags=dict(model.tags or {}),
+        properties=dict(model.properties or {}),
+    )
+
+
+def archive(assets, name: str, version: str) -> None:
+    """Archive a version, if it exists. ``assets`` is an attribute of MLClient, such as models."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        assets.archive(name, version)
+    except ResourceNotFoundError:
+        return

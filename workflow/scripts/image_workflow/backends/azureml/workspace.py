@@ -1,0 +1,229 @@
+"""The interface to a workspace, which SDK v1 and SDK v2 implement.
+
+The backend, and the commands ``azureml_status``, ``azureml_cancel`` and ``azureml_cleanup``, use
+nothing else of an SDK. So they do the same with either.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from image_workflow.backends.azureml.availability import available_workspace
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the training script, called a job in SDK v2.
+
+    Attributes
+    ----------
+    id : str
+        The run id, which is the job's name in SDK v2.
+    status : str
+        One of Azure ML's words, such as Queued, Running or Completed.
+    portal_url : str
+        The address of the run's page.
+    experiment : str
+        The name of the run's experiment.
+    tags : dict of str
+    """
+
+    id: str
+    status: str
+    portal_url: str
+    experiment: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    status : str
+    logs : dict of str
+        The text of each log file by its path, such as ``user_logs/std_log.txt``.
+    error : str
+        The service's message, if the run failed.
+    """
+
+    status: str
+    logs: dict[str, str]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run to submit.
+
+    Attributes
+    ----------
+    run_id : str
+    experiment : str
+        The experiment's name.
+    source : pathlib.Path
+        The folder with the training script, and nothing else. The script runs in a copy of it.
+    script : str
+        The script's file name.
+    arguments : list of str
+        The script's arguments beside ``--data-folder``.
+    cluster : str
+        The cluster's name.
+    data, environment : object
+        As returned by :meth:`Workspace.register_data` and :meth:`Workspace.register_environment`.
+    limit_seconds : int
+        The service ends the run after this time.
+    tags : dict of str
+    """
+
+    run_id: str
+    experiment: str
+    source: Path
+    script: str
+    arguments: list[str]
+    cluster: str
+    data: object
+    environment: object
+    limit_seconds: int
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version of a model.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+    run_id : str or None
+        The run that made the model.
+    tags, properties : dict of str
+    """
+
+    name: str
+    version: int
+    run_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The name and the version, such as sklearn_mnist:1, as both SDKs write it."""
+        return f"{self.name}:{self.version}"
+
+
+class Workspace(Protocol):
+    """An open workspace.
+
+    Every method asks the service, returns within a deadline, and may raise any exception of the
+    SDK. The caller turns it into a sentence with :func:`failures.step`. What a method creates, it
+    notes with :func:`state.note_created` before it can be lost.
+
+    Attributes
+    ----------
+    info : dict of str
+        ``name``, ``resource_group``, ``subscription_id`` and ``location``.
+    removal : dict of str
+        How cleaning up removes each kind of thing in the ledger, in this order: ``delete`` or
+        ``archive``.
+    kept : dict of str
+        Why cleaning up keeps things of the other kinds, by kind.
+    """
+
+    info: dict[str, str]
+    removal: dict[str, str]
+    kept: dict[str, str]
+
+    # ---- Runs
+
+    def find_run(self, run_id: str) -> Run | None:
+        """Return the run, or None if there is none of this id."""
+
+    def submit(self, submission: Submission) -> Run:
+        """Submit a run and return it. A second run of the same id is never submitted."""
+
+    def progress(self, run_id: str, seconds: float) -> Progress:
+        """Return the run's status and logs, within a time."""
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run that has not ended."""
+
+    def tag(self, run_id: str, name: str, value: str) -> None:
+        """Give a run a tag."""
+
+    def files(self, run_id: str) -> list[str]:
+        """Return the paths of the run's files, such as outputs/sweep.json."""
+
+    def download(self, run_id: str, name: str, target: Path) -> None:
+        """Download one of the run's files."""
+
+    def runs(self, experiment: str) -> list[Run]:
+        """Return the runs of an experiment."""
+
+    # ---- What a run needs
+
+    def find_or_create_cluster(self, settings: dict) -> str:
+        """Return the cluster's name, after it was found or created.
+
+        ``settings`` is the configuration's section azureml.compute.
+        """
+
+    def cluster_status(self, name: str) -> str | None:
+        """Return a cluster's size, nodes and state as text, or None if it does not exist."""
+
+    def register_data(self, folder: Path, sha256: str, name: str) -> object:
+        """Return the registered arrays. They are uploaded and registered once for their content.
+
+        ``sha256`` is the checksum of the four arrays in ``folder``, and ``name`` is the data's name
+        in the workspace.
+        """
+
+    def register_environment(self, file: Path, name: str) -> object:
+        """Return the registered environment of a conda file, registered once for its content."""
+
+    # ---- Models, and deletion
+
+    def models(self, name: str) -> list[ModelVersion]:
+        """Return the versions of a model that are not deleted or archived."""
+
+    def register_model(
+        self,
+        name: str,
+        run_id: str,
+        path: str,
+        tags: dict[str, str],
+        properties: dict[str, str],
+    ) -> ModelVersion:
+        """Register one of a run's files as a new version of a model."""
+
+    def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
+        """Delete or archive something in the ledger, if it still exists.
+
+        ``created`` has the names of everything that the ledger lists, by kind.
+        """
+
+
+def open_workspace(azureml: dict) -> Workspace:
+    """Open the configured workspace with the configured SDK, or with the one that is installed.
+
+    Parameters
+    ----------
+    azureml : dict
+        The configuration's section azureml.
+
+    Raises
+    ------
+    UnavailableError
+        If no workspace is configured, or the SDK is not installed.
+    CloudError
+        If the workspace cannot be opened.
+    """
+    config, sdk = available_workspace(Path.cwd(), azureml["workspace_config"], azureml["sdk"])
+    # An SDK takes seconds to import.
+    if sdk == "v2":
+        from image_workflow.backends.azureml.v2.workspace import connect
+    else:
+        from image_workflow.backends.azureml.v1.workspace import connect
+    return connect(config, azureml["auth"], azureml["connect_seconds"])
