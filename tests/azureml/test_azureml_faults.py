@@ -114,9 +114,10 @@ def test_missing_permission_to_create_the_cluster_is_reported(bare):
     bare.emulator.faults.set("no_permission", step="create_compute")
     message = bare.fail(MODEL, backend="azureml")
     assert "could not create the cluster cpu-cluster" in message
-    assert "AuthorizationFailed" in message
+    assert "AuthorizationFailed" in message and "could not be deleted" not in message
     check_nothing_left(bare)
     assert bare.emulator.state()["computes"] == {}
+    assert bare.json("registry/azureml.json").popitem()[1]["clusters"] == []
 
 
 def test_a_cluster_that_exceeds_the_quota_is_reported_and_deleted(bare):

@@ -1,7 +1,7 @@
 """Lose connections and answers at each step of SDK v2.
 
 Each test asserts that the client ends in time, that the message gives the cause, and that the
-same command then gives one run and one version.
+same command then gives one run and one model.
 """
 
 import re
@@ -10,13 +10,11 @@ import time
 import pytest
 
 from azureml_client import (
-    HANDLE,
     MODEL,
     RECEIPT,
     SDK,
     TRAINING,
     Cloud,
-    kill_process_group,
     needs_sdk,
     wait_until,
 )
@@ -27,11 +25,18 @@ LOGIN, STORAGE = "login.microsoftonline.com", "*.blob.core.windows.net"
 
 
 def check_next_call(cloud: Cloud) -> None:
-    """Check that the same command gives one run and one version."""
+    """Check that the same command gives one run and its model."""
     cloud.emulator.faults.clear()
-    cloud.succeed(RECEIPT, backend="azureml")
+    cloud.succeed(MODEL, backend="azureml")
     assert cloud.statuses() == ["Completed"]
-    assert cloud.models() == ["sklearn_digits:1"]
+
+
+def edit(cloud: Cloud, module: str, old: str, new: str) -> None:
+    """Replace a text in a module of the checkout's backend."""
+    path = cloud.path / "workflow/scripts/image_workflow/backends/azureml" / module
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
 
 
 # ---- Signing in ------------------------------------------------------------------------------
@@ -74,10 +79,11 @@ def test_a_credential_that_expired_is_reported_as_such(cloud):
 )
 def test_an_answer_that_is_lost_once_is_not_noticed(bare, step):
     bare.emulator.faults.set("answer_lost", step=step, times=1)
-    bare.succeed(RECEIPT, backend="azureml")
+    target = RECEIPT if step == "create_model_version" else MODEL
+    bare.succeed(target, backend="azureml")
     lost = [line for line in bare.emulator.requests() if line["status"] == "lost"]
     assert [line["step"] for line in lost] == [step]
-    assert bare.statuses() == ["Completed"] and bare.models() == ["sklearn_digits:1"]
+    assert bare.statuses() == ["Completed"] and len(bare.models()) == (target == RECEIPT)
     state = bare.emulator.state()
     assert len(state["data"]["digits_arrays"]) == 1
 
@@ -88,7 +94,9 @@ def test_an_answer_that_is_lost_for_good_leaves_one_run_and_one_version(cloud, s
     code, output = cloud.run(RECEIPT, backend="azureml")
     # The client finds the run or the version that it could not be told of.
     assert code == 0 or "Run the same command again" in output
-    check_next_call(cloud)
+    cloud.emulator.faults.clear()
+    cloud.succeed(RECEIPT, backend="azureml")
+    assert cloud.statuses() == ["Completed"] and cloud.models() == ["sklearn_digits:1"]
 
 
 # ---- Storage ---------------------------------------------------------------------------------
@@ -108,18 +116,32 @@ def test_an_upload_that_is_always_cut_stops_and_can_be_repeated(cloud):
     check_next_call(cloud)
 
 
-def test_a_black_hole_at_the_download_ends_in_time_and_the_next_call_downloads(cloud):
-    # The job ends without its client, so that nothing but the download is left.
-    process = cloud.start(MODEL, backend="azureml")
-    wait_until(lambda: "Running" in cloud.statuses())
-    kill_process_group(process)
-    wait_until(lambda: cloud.statuses() == ["Completed"])
+def test_storage_that_never_answers_while_the_run_is_followed_ends_in_time(cloud):
     cloud.configure(patience_seconds=5)
+    cloud.emulator.faults.set("slow_queue")
+    process = cloud.start(MODEL, backend="azureml")
+    wait_until(lambda: "Queued" in cloud.said())
+    cloud.emulator.faults.set("black_hole", host=STORAGE)
+    assert process.wait(40) == 1
+    assert "has not answered for" in cloud.said() and not cloud.exists(MODEL)
+    check_next_call(cloud)
+
+
+def test_a_black_hole_at_the_download_ends_in_time_and_the_next_call_downloads(cloud):
+    # Wait before the download, so that the fault begins with it.
+    edit(
+        cloud,
+        "backend.py",
+        "            names = self._check",
+        "            import time\n            time.sleep(4)\n            names = self._check",
+    )
+    process = cloud.start(MODEL, backend="azureml")
+    wait_until(lambda: "s  Completed" in cloud.said())
     cloud.emulator.faults.set("black_hole", host=STORAGE)
     began = time.monotonic()
-    message = cloud.fail(MODEL, backend="azureml", timeout=60)
-    assert time.monotonic() - began < 40
-    assert "has not answered for" in message and not cloud.exists(MODEL)
+    assert process.wait(140) == 1
+    assert time.monotonic() - began < 130
+    assert "could not download the model" in cloud.said() and not cloud.exists(MODEL)
     check_next_call(cloud)
 
 
@@ -135,13 +157,42 @@ def test_a_vm_size_that_does_not_exist_is_reported(bare):
 
 
 def test_a_run_that_exceeds_its_limit_is_reported_as_cancelled(cloud):
-    cloud.emulator.faults.set("slow_queue")
+    edit(cloud, "v2/runs.py", "timeout=submission.limit_seconds", "timeout=1")
+    edit(
+        cloud,
+        "reporting.py",
+        "    sweep_file =",
+        "    import time; time.sleep(30)\n    sweep_file =",
+    )
+    message = cloud.fail(MODEL, backend="azureml")
+    assert "was canceled, or took longer than azureml.run_limit_seconds" in message
+    assert cloud.statuses() == ["Canceled"] and not cloud.exists(MODEL)
+
+
+def test_a_name_that_exists_with_another_body_is_the_same_run(cloud):
+    cloud.succeed(MODEL, backend="azureml")
+    # Hide the run from the first look, as if another client submitted it a moment later.
+    edit(
+        cloud,
+        "v2/workspace.py",
+        "        job = within(ANSWER_SECONDS, assets.find, self.client.jobs, run_id)\n",
+        "        if not self._logs:\n            self._logs[''] = {}\n            return None\n"
+        "        job = within(ANSWER_SECONDS, assets.find, self.client.jobs, run_id)\n",
+    )
+    assert "-1 is there already (" in cloud.succeed(MODEL, backend="azureml")
+    refused = [line for line in cloud.emulator.requests() if line["status"] == 400]
+    assert [line["step"] for line in refused] == ["submit_job"]
+    assert cloud.statuses() == ["Completed"]
+
+
+def test_a_service_that_is_away_for_a_minute_is_waited_for(cloud):
+    cloud.configure(patience_seconds=120)
+    cloud.emulator.faults.set("slow_queue", seconds=3)
     process = cloud.start(MODEL, backend="azureml")
     wait_until(lambda: "Queued" in cloud.said())
-    job = cloud.emulator.execution.jobs[cloud.json(HANDLE)["run_id"]]
-    job.cancel("The run exceeded its maximum duration of 7200 seconds.")
-    assert process.wait(60) == 1
-    assert "was canceled" in cloud.said() and not cloud.exists(MODEL)
+    cloud.emulator.faults.set("service_gone", seconds=60)
+    assert process.wait(150) == 0, cloud.said()
+    assert "no answer, trying again" in cloud.said() and cloud.statuses() == ["Completed"]
 
 
 def test_two_clients_that_submit_at_once_share_one_run(cloud, tmp_path):
@@ -174,9 +225,9 @@ def test_no_git_remote_and_no_path_of_this_machine_reaches_the_workspace(cloud):
     (config.parent / "HEAD").write_text("ref: refs/heads/main\n")
     for folder in ("objects", "refs"):
         (config.parent / folder).mkdir()
-    config.write_text('[remote "origin"]\n\turl = https://user:a-token@example.com/r.git\n')
-    env = {"AZUREML_GIT_REPOSITORY_URI": "https://a-token@example.com/r.git"}
+    config.write_text('[remote "origin"]\n\turl = git@example.com:a-secret-project.git\n')
+    env = {"AZUREML_GIT_REPOSITORY_URI": "https://example.com/a-secret-project.git"}
     cloud.succeed(RECEIPT, backend="azureml", env=env)
     known = str(cloud.emulator.state())
-    assert "a-token" not in known and "mlflow.source.git" not in known
+    assert "a-secret-project" not in known and "mlflow.source.git" not in known
     assert str(cloud.path.parent) not in known and not re.search(r"/tmp/tmp\w+", known)

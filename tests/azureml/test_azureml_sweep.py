@@ -235,7 +235,7 @@ def test_both_local_files_are_kept_if_one_arrives_damaged(tmp_path, monkeypatch,
     for path, content in old.items():
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"of run a-run did not arrive whole"):
-        AzureML(workspace, {}, "e")._download("a-run", tmp_path / "model.pkl")
+        AzureML(workspace, {}, "e")._download(SimpleNamespace(id="a-run"), tmp_path / "model.pkl")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == old
 
 

@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -25,14 +27,18 @@ from azureml_client import (
     MODEL,
     RECEIPT,
     SDK,
+    SDKS,
     TRAINING,
     Cloud,
+    is_installed,
     needs_sdk,
     put_compute,
 )
 from azureml_emulator import Emulator
 from checkout import TOP
+from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.code import code_files
+from open_points import open_points
 from samples import labelled_images, write_data_set
 from schemas import schema
 
@@ -43,6 +49,9 @@ DATA, ENVIRONMENT = {
     "v1": ("dataset digits version 1", "environment tutorial-env version 1"),
     "v2": (r"data digits_arrays version \w{24}", r"environment tutorial-env version \w{24}"),
 }[SDK]
+
+
+CONFIG = ["dataset=digits", "regularization=0.5", "backend=azureml"]
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +130,9 @@ def test_the_receipt_of_a_cloud_run_matches_its_schema(cloud_run):
 
 def test_cloud_and_local_training_give_the_same_model(cloud_run, tmp_path):
     cloud, _ = cloud_run
-    local_folder = tmp_path / "local"
-    shutil.copytree(cloud.path / "results/arrays", local_folder / "results/arrays")
-    arguments = ["--data-folder", "results/arrays", "--regularization", "0.5", "--seed", "42"]
-    script = TOP / "workflow/scripts/fit.py"
-    # The interpreter of the tests has the pinned packages of local.txt, as dev.in requires.
-    command = [sys.executable, script, *arguments, "--output", "model.pkl"]
-    subprocess.run(command, cwd=local_folder, check=True, capture_output=True)
-    assert (local_folder / "model.pkl").read_bytes() == (cloud.path / MODEL).read_bytes()
-    local_model = joblib.load(local_folder / "model.pkl")
-    cloud_model = joblib.load(cloud.path / MODEL)
+    # The interpreter of the tests has the pinned packages of local.txt.
+    assert model_trained_here(cloud.path, tmp_path, "42") == sha256_of_file(cloud.path / MODEL)
+    cloud_model, local_model = joblib.load(cloud.path / MODEL), joblib.load(tmp_path / "model.pkl")
     for one, other in zip(local_model.estimators_, cloud_model.estimators_, strict=True):
         np.testing.assert_array_equal(one.coef_, other.coef_)
 
@@ -286,6 +288,54 @@ def test_download_gets_the_files_from_azure_open_datasets(emulator, tmp_path):
     assert (tmp_path / targets[0]).exists()
 
 
+def test_the_job_of_sdk_v2_runs_without_any_azure_package(cloud_run):
+    code = "from importlib.util import find_spec as f; print(f('azure'), f('azureml'))"
+    printed = subprocess.run([JOB, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert (printed == "None None\n") == (SDK == "v2")
+
+
+def test_the_open_points_hold_in_the_emulated_workspace(cloud_run, tmp_path):
+    cloud = cloud_run[0].copied(tmp_path / "copy")
+    other = call_with_the_other_sdk(cloud.path, tmp_path, ["--config", *CONFIG], cloud)
+    for name in (MODEL, TRAINING, RECEIPT):
+        (cloud.path / name).unlink()
+    again = cloud.succeed(RECEIPT, backend="azureml")
+    local = model_trained_here(cloud.path, tmp_path, "42")
+    points = open_points(cloud.path, cloud_run[1], again, other, local)
+    assert len(points) >= 7 and all(points.values()), points
+
+
+def call_with_the_other_sdk(checkout: Path, folder: Path, config: list[str], cloud=None) -> str:
+    """Call the workflow with the other SDK in a new folder, and return its output.
+
+    Return an empty string if the other SDK is not installed.
+    """
+    (other,) = set(SDKS) - {SDK}
+    if not is_installed(other):
+        return ""
+    shutil.copytree(checkout, folder / other)
+    for name in (MODEL, TRAINING, RECEIPT):
+        (folder / other / name).unlink()
+    shutil.rmtree(folder / other / "results/azureml")
+    ended = subprocess.run(
+        [SDKS[other].client, "-m", "snakemake", "--cores", "1", RECEIPT, *config],
+        cwd=folder / other,
+        env=os.environ | (cloud.emulator.environment(cloud.home) if cloud else {}),
+        capture_output=True,
+        text=True,
+    )
+    return ended.stdout + ended.stderr
+
+
+def model_trained_here(checkout: Path, folder: Path, seed: str) -> str:
+    """Train on the checkout's arrays in this process's environment, and return the sha256."""
+    command = [sys.executable, TOP / "workflow/scripts/fit.py", "--seed", seed]
+    arguments = ["--data-folder", checkout / "results/arrays", "--regularization", "0.5"]
+    output = ["--output", folder / "model.pkl"]
+    subprocess.run([*command, *arguments, *output], check=True, capture_output=True)
+    return sha256_of_file(folder / "model.pkl")
+
+
 @pytest.mark.skipif(
     "AZUREML_TEST_CONFIG" not in os.environ,
     reason="opt-in: set AZUREML_TEST_CONFIG to the config.json of a real workspace",
@@ -293,13 +343,26 @@ def test_download_gets_the_files_from_azure_open_datasets(emulator, tmp_path):
 def test_the_whole_path_in_a_real_workspace(parsed, tmp_path):
     checkout = parsed.copied(tmp_path / "checkout")
     shutil.copy(os.environ["AZUREML_TEST_CONFIG"], checkout.path / "config.json")
-    snakemake = [CLIENT, "-m", "snakemake", "--cores", "1"]
-    config = ["--config", "dataset=digits", "backend=azureml", "model_name=mnist_sklearn_test"]
-    subprocess.run([*snakemake, RECEIPT, *config], cwd=checkout.path, check=True)
-    receipt = json.loads((checkout.path / RECEIPT).read_text())
-    assert receipt["backend"] == receipt["registry"] == "azureml"
-    assert receipt["sweep"]["regularization_rate"] == 0.1
-    assert receipt["metrics"]["accuracy"] == pytest.approx(0.9056, abs=1e-4)
-    subprocess.run(
-        [*snakemake, "azureml_cleanup", *config, "confirm=yes"], cwd=checkout.path, check=True
-    )
+    # Another seed is another training, so that each test submits a run.
+    seed = str(int(time.time()))
+    config = ["--config", *CONFIG, f"seed={seed}", "model_name=mnist_sklearn_test", "confirm=yes"]
+
+    def snakemake(target: str) -> str:
+        command = [CLIENT, "-m", "snakemake", "--cores", "1", target, *config]
+        ended = subprocess.run(command, cwd=checkout.path, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    try:
+        first = snakemake(RECEIPT)
+        other = call_with_the_other_sdk(checkout.path, tmp_path, config)
+        for name in (MODEL, TRAINING, RECEIPT):
+            (checkout.path / name).unlink()
+        again = snakemake(RECEIPT)
+        local = model_trained_here(checkout.path, tmp_path, seed)
+        points = open_points(checkout.path, first, again, other, local)
+        for text, holds in points.items():
+            print("holds:" if holds else "does not hold:", text)
+    finally:
+        print(snakemake("azureml_cleanup"))
+    assert all(points.values())

@@ -112,6 +112,8 @@ def complete_job(client) -> dict:
     wait_for_job(client, "mnist-1", "Running")
     # SDK 1.35.2 leaves run_id empty: it keeps the answer under the names of the service.
     busy = [vars(node)["runId"] for node in client.compute.list_nodes("cpu-cluster")]
+    # While a job is running, the SDK would take the emulator's signature for an account key.
+    wait_for_job(client, "mnist-1", "Completed")
     streamed = stream_job(client, "mnist-1")
     job = client.jobs.get("mnist-1")
     artifacts = open_container(client, "workspaceartifactstore")

@@ -7,10 +7,12 @@ workspace. The results stay in a temporary folder, which the demo prints too.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from azureml_emulator import Emulator
@@ -55,6 +57,7 @@ def main() -> int:
         if code := run(RECEIPT) or run("azureml_status"):
             return code
         print(summarize(emulator))
+        print(overhead(emulator, checkout / "results/benchmarks/train.jsonl"))
     return 0
 
 
@@ -63,7 +66,12 @@ def summarize(emulator: Emulator) -> str:
     state, requests = emulator.state(), emulator.requests()
     lines = [f"run       {run['runId']}: {run['status']}" for run in state["runs"]]
     lines += [f"dataset   {name}" for name in [*state["datasets"], *state["data"]]]
-    lines += [f"blob      {name}: {size} bytes" for name, size in state["blobs"].items()]
+    code = {name for name in state["blobs"] if "/mnist-sklearn/code/" in name}
+    for name, size in state["blobs"].items():
+        if name not in code:
+            lines.append(f"blob      {name.partition('/')[2]}: {size:,} bytes")
+    if code:
+        lines.append(f"code      {len(code)} files")
     lines += [f"cluster   {name}" for name in state["computes"]]
     for model in state["models"]:
         lines.append(f"model     {model['id']}: accuracy {model['kvTags']['accuracy']}")
@@ -72,6 +80,22 @@ def summarize(emulator: Emulator) -> str:
         "emulated; none has left this machine"
     )
     return "\n".join(["In the emulated workspace:", *lines])
+
+
+def overhead(emulator: Emulator, benchmark: Path) -> str:
+    """Return how long the rule `train` took, and how long its run, as text.
+
+    Parameters
+    ----------
+    emulator : Emulator
+    benchmark : Path
+        Snakemake's benchmark file of the rule.
+    """
+    (run,) = emulator.state()["runs"]
+    began, ended = (datetime.fromisoformat(run[key]) for key in ("startTimeUtc", "endTimeUtc"))
+    in_all = json.loads(benchmark.read_text().splitlines()[-1])["s"]
+    took = (ended - began).total_seconds()
+    return f"time      {in_all:.0f} s for the training, of which the run took {took:.0f} s"
 
 
 if __name__ == "__main__":

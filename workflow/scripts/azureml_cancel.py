@@ -18,12 +18,18 @@ def main(options: argparse.Namespace) -> None:
             "azureml_status` shows the runs that are active."
         )
     workspace = open_workspace(json.loads(options.azureml))
+    if handle["workspace"] != workspace.info:
+        raise UserError(
+            f"run {handle['run_id']} is in workspace {handle['workspace']['name']}, and "
+            f"config.json names {workspace.info['name']}. Bring back the first one's config.json."
+        )
     with failures.step("cancel the run", "Try again, or cancel it in the portal."):
         run = workspace.find_run(handle["run_id"])
         if run is None:
             state.end_handle("Not submitted")
             log.info("run %s was not submitted", handle["run_id"])
         elif run.status in runs.FINAL:
+            state.end_handle(run.status)
             log.info("run %s has ended already: %s", run.id, run.status)
         else:
             workspace.cancel(run.id)

@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> None:
     workspace = open_workspace(json.loads(options.azureml))
     info = workspace.info
     handle = state.read(state.HANDLE)
-    if handle and handle["state"] != state.ENDED:
+    if handle and handle["state"] != state.ENDED and handle["workspace"] == info:
         raise UserError(
             f"run {handle['run_id']} has not been waited for. Run the workflow again, or "
             "`snakemake azureml_cancel`, and clean up then."

@@ -5,12 +5,12 @@ import json
 import os
 
 from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.runs import FINAL
 from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.backends.settings import compute_settings
 from image_workflow.command import log
 
-ACTIVE = "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing"
 AGAIN = "Try again."
 
 
@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> None:
         log.info("cluster %s: %s", name, workspace.cluster_status(name) or "not there")
     with failures.step("list the runs", AGAIN):
         runs = workspace.runs(options.experiment_name)
-    active = [run for run in runs if run.status in ACTIVE]
+    active = [run for run in runs if run.status not in FINAL]
     for run in active:
         log.info("run %s: %s, %s", run.id, run.status, run.portal_url)
     log.info("%d active of %d runs in %s", len(active), len(runs), options.experiment_name)

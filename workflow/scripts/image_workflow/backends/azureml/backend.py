@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, runs, state
@@ -96,8 +97,6 @@ class AzureML:
         cluster = workspace.find_or_create_cluster(settings["compute"])
         data = workspace.register_data(job.data_folder, job.data_sha256, settings["dataset_name"])
         environment = workspace.register_environment(job.environment, settings["environment_name"])
-        facts = {"fingerprint": job.fingerprint, "run_id": run_id, "experiment": self.experiment}
-        state.write_handle(state.INTENDED, **facts, workspace=workspace.info)
         with failures.step("submit the run", AGAIN), tempfile.TemporaryDirectory() as folder:
             # Nothing of this path reaches the workspace but the last folder's name.
             source = Path(folder, "code")
@@ -117,17 +116,26 @@ class AzureML:
                     runs.CLUSTER: cluster,
                 },
             )
+            facts = {"fingerprint": job.fingerprint, "run_id": run_id}
+            facts |= {"experiment": self.experiment, "workspace": workspace.info}
+            state.write_handle(state.INTENDED, **facts)
+            state.note_created(workspace.info, "runs", run_id)
             try:
                 run = workspace.submit(submission)
             except Exception as error:
                 if failures.kind(error) != failures.CONNECTION:
-                    # The service refused, so no run exists.
-                    state.end_handle("Refused")
+                    self._end_if_refused(run_id)
                 raise
         self._write_handle(job, run)
-        state.note_created(workspace.info, "runs", run_id)
         log.info("run %s: submitted, %s", run_id, run.portal_url)
         return run_id
+
+    def _end_if_refused(self, run_id: str) -> None:
+        """End the handle of a run that the service refused."""
+        with suppress(Exception):
+            if self.workspace.find_run(run_id) is None:
+                state.end_handle("Refused")
+                state.forget_created(self.workspace.info, "runs", run_id)
 
     def wait(self, run_id: str) -> None:
         """Follow the run to its end. Raise UserError with the run's last lines if it fails."""
@@ -145,7 +153,10 @@ class AzureML:
         if end.status == "Completed":
             return
         state.end_handle(end.status)
-        ended = {"Failed": "failed", "Canceled": "was canceled"}[end.status]
+        ended = {
+            "Failed": "failed",
+            "Canceled": "was canceled, or took longer than azureml.run_limit_seconds",
+        }[end.status]
         cause = failures.describe(RuntimeError(end.error)) if end.error else ""
         lines = runs.last_lines(end.logs)
         raise UserError(
@@ -160,7 +171,7 @@ class AzureML:
         run = self._run(run_id)
         with failures.step("download the model", AGAIN):
             names = self._check_complete(run)
-            report = self._download(run_id, job.model)
+            report = self._download(run, job.model)
         state.end_handle("Completed")
         log.info("run %s: model collected; the run's files: %s", run_id, ", ".join(names))
         clusters = state.created(self.workspace.info).get("clusters", [])
@@ -182,6 +193,15 @@ class AzureML:
             environment=pinned_versions(job.environment),
         )
 
+    def _unusable(self, run: Run, problem: str, found: str) -> UserError:
+        """Tag a completed run, so that the next call submits it anew, and return the error."""
+        self.workspace.tag(run.id, runs.UNUSABLE, problem)
+        state.end_handle("Completed without a model")
+        return UserError(
+            f"run {run.id} completed, but {found}. See {run.portal_url}; the next call submits it "
+            "anew."
+        )
+
     def _check_complete(self, run: Run) -> list[str]:
         """Return the run's files.
 
@@ -193,16 +213,11 @@ class AzureML:
         names = self.workspace.files(run.id)
         for name in (runs.MODEL, runs.SWEEP, runs.METRICS):
             if name not in names:
-                self.workspace.tag(run.id, runs.UNUSABLE, f"{name} is missing")
-                state.end_handle("Completed without a model")
-                raise UserError(
-                    f"run {run.id} completed, but has no {name}; it has "
-                    f"{', '.join(names) or 'no files'}. See {run.portal_url}; the next "
-                    "call submits it anew."
-                )
+                found = f"has no {name}; it has {', '.join(names) or 'no files'}"
+                raise self._unusable(run, f"{name} is missing", found)
         return names
 
-    def _download(self, run_id: str, model: Path) -> RunReport:
+    def _download(self, run: Run, model: Path) -> RunReport:
         """Download a run's model, and its sweep.json beside it, and return the run's report.
 
         Both files are written, or neither.
@@ -214,19 +229,23 @@ class AzureML:
         """
         with tempfile.TemporaryDirectory() as folder:
             metrics = Path(folder, "metrics.json")
-            self.workspace.download(run_id, runs.METRICS, metrics)
-            report = RunReport.read(metrics)
+            self.workspace.download(run.id, runs.METRICS, metrics)
+            try:
+                report = RunReport.read(metrics)
+            except UserError:
+                problem = f"{runs.METRICS} cannot be read"
+                raise self._unusable(run, problem, f"its {problem}") from None
         wanted = {
             runs.MODEL: (model, report.model_sha256),
             runs.SWEEP: (model.with_name("sweep.json"), report.sweep_sha256),
         }
         with replacing(*(target for target, _ in wanted.values())) as parts:
             for part, (name, (_, expected)) in zip(parts, wanted.items(), strict=True):
-                self.workspace.download(run_id, name, part)
+                self.workspace.download(run.id, name, part)
                 if (found := sha256_of_file(part)) != expected:
                     file = "the model" if name == runs.MODEL else name
                     raise UserError(
-                        f"{file} of run {run_id} did not arrive whole: expected sha256 {expected}, "
+                        f"{file} of run {run.id} did not arrive whole: expected sha256 {expected}, "
                         f"found {found}. {AGAIN}"
                     )
         return report
@@ -252,6 +271,8 @@ class AzureML:
         properties = {f"{key}_sha256": value for key, value in registration.sha256.items()}
         with failures.step("register the model", AGAIN):
             versions = self._versions(registration, class_names)
+            # A client that was killed after the registration did not note it.
+            ours = training.run_id in state.created(info).get("runs", []) or not versions
             if versions:
                 log.info("this model is registered already")
             else:
@@ -261,8 +282,9 @@ class AzureML:
                 # After a lost answer SDK v1 repeats the request, and registers a second version.
                 for double in versions[1:]:
                     workspace.delete("models", double.id, {})
-                state.note_created(info, "models", versions[0].id)
         version = versions[0]
+        if ours:
+            state.note_created(info, "models", version.id)
         log.info("%s version %s in workspace %s", name, version.version, info["name"])
         return Version(
             name=name,

@@ -1,7 +1,8 @@
 """Turn the SDK's exceptions into one sentence: the step, the cause, and what to do next.
 
 SDK v1 raises exceptions of five unrelated families. The str() of some of them raises an exception
-itself, so this module never relies on it. Those of SDK v2 are AzureErrors, or no errors of its own.
+itself, so this module never relies on it. SDK v2 raises AzureErrors, and sometimes Python's own
+errors, such as AttributeError.
 """
 
 import logging
@@ -26,6 +27,7 @@ CONNECTION_ERRORS = {
     "ServiceRequestError",
     "ServiceResponseError",
     "TimeoutError",
+    "TimeoutExpired",
     "DeadlineError",
 }
 PERMISSION_ERRORS = {

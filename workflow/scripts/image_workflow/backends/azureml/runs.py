@@ -99,13 +99,12 @@ def follow(
             progress = workspace.progress(run_id, min(ANSWER_SECONDS, patience))
         except Exception as error:
             silent = time.monotonic() - answered
-            cause = failures.describe(error)
-            if silent >= patience or failures.kind(error) == failures.PERMISSION:
-                raise failures.CloudError(
-                    f"the workspace has not answered for {silent:.0f} s: {cause} {again}",
-                    failures.kind(error),
-                    cause,
-                ) from None
+            cause, kind = failures.describe(error), failures.kind(error)
+            problem = f"the workspace has not answered for {silent:.0f} s"
+            if kind == failures.PERMISSION:
+                problem = "the run cannot be followed any more"
+            if silent >= patience or kind == failures.PERMISSION:
+                raise failures.CloudError(f"{problem}: {cause} {again}", kind, cause) from None
             log.info("%5.0f s  no answer, trying again: %s", time.monotonic() - began, cause)
             time.sleep(poll)
             continue
@@ -137,7 +136,7 @@ def save_logs(run_id: str, logs: dict[str, str]) -> Path:
     folder = LOGS / run_id
     for name, text in logs.items():
         with replacing(folder / name) as (part,):
-            part.write_text(text, encoding="utf-8")
+            part.write_text(failures.without_secrets(text), encoding="utf-8")
     return folder
 
 

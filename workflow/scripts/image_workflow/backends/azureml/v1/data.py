@@ -6,12 +6,11 @@ import tempfile
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.data.arrays import IDX_FILES
+from image_workflow.backends.azureml.uploads import ARRAYS, FOLDER
 from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 
-ARRAYS = tuple(f"{name}.npy" for name in IDX_FILES)
 UPLOAD_SECONDS = 1800
 MAX_VERSIONS = 50  # how many versions of a dataset to look at, from the newest
 
@@ -33,7 +32,7 @@ def dataset(workspace, folder: Path, sha256: str, name: str, workspace_info: dic
     """
     from azureml.core import Dataset
 
-    path = f"mnist-sklearn/{sha256}"
+    path = f"{FOLDER}/{sha256}"
     expected = {file: (folder / file).stat().st_size for file in ARRAYS}
     advice = "The next call tries it again; files that arrived are not sent again."
     with failures.step("upload the data", advice):

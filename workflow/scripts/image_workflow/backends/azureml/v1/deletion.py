@@ -58,5 +58,5 @@ REMOVAL = dict.fromkeys(DELETE, "delete")
 KEPT = {
     "environments": "which SDK v1 cannot delete",
     "runs": "which SDK v1 cannot delete",
-    "data": "which SDK v2 registered, and can archive: --config azureml={sdk: v2}",
+    "data": "which SDK v2 can archive: .venv-azureml/bin/snakemake azureml_cleanup",
 }

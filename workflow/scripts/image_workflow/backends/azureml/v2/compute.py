@@ -4,6 +4,7 @@ import logging
 import time
 
 from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.v2.assets import find
 from image_workflow.deadline import DeadlineError, within
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def cluster(client, settings: dict, workspace_info: dict) -> str:
     name = settings["name"]
     advice = "Choose another cluster with azureml.compute.name, or ask who manages the workspace."
     with failures.step(f"look for the cluster {name}", advice):
-        target = within(ANSWER_SECONDS, find, client, name)
+        target = within(ANSWER_SECONDS, find, client.compute, name)
     if target is None:
         create(client, settings, workspace_info)
     elif target.type.lower() != "amlcompute":
@@ -40,26 +41,16 @@ def cluster(client, settings: dict, workspace_info: dict) -> str:
             f"expected {name} to be a cluster (AmlCompute), found a {type(target).__name__}. "
             f"{advice}"
         )
-    elif target.provisioning_state == "Failed":
+    elif state_of(target) == "Failed":
         raise failures.CloudError(
             f"the cluster {name} is there, but its creation failed. Delete it in the portal, or "
             "choose another with azureml.compute.name."
         )
     else:
-        log.info("cluster %s: found, %s", name, target.provisioning_state)
+        log.info("cluster %s: found, %s", name, state_of(target))
     with failures.step("ask for the cluster's status", "Run the same command again."):
         log.info("cluster %s: %s", name, within(ANSWER_SECONDS, status, client, name))
     return name
-
-
-def find(client, name: str):
-    """Return the compute target of this name, or None."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return client.compute.get(name)
-    except ResourceNotFoundError:
-        return None
 
 
 def create(client, settings: dict, workspace_info: dict) -> None:
@@ -83,8 +74,14 @@ def create(client, settings: dict, workspace_info: dict) -> None:
             max_instances=settings["max_nodes"],
             idle_time_before_scale_down=settings["idle_seconds"],
         )
-        poller = within(ANSWER_SECONDS, client.compute.begin_create_or_update, wanted)
         state.note_created(workspace_info, "clusters", name)
+        try:
+            poller = within(ANSWER_SECONDS, client.compute.begin_create_or_update, wanted)
+        except Exception as error:
+            if failures.kind(error) != failures.CONNECTION:
+                # The service refused, so there is no cluster.
+                state.forget_created(workspace_info, "clusters", name)
+            raise
         try:
             wait(poller, name)
         except Exception:
@@ -106,18 +103,24 @@ def wait(poller, name: str) -> None:
 
 def status(client, name: str) -> str | None:
     """Return the size, the number of nodes and the state of a cluster, or None if there is none."""
-    target = find(client, name)
+    target = find(client.compute, name)
     if target is None:
         return None
     if target.type.lower() != "amlcompute":
         return f"a {type(target).__name__}"
     nodes = len(list(client.compute.list_nodes(name)))
-    return f"{target.size}, {nodes} of {target.max_instances} nodes, {target.provisioning_state}"
+    return f"{target.size}, {nodes} of {target.max_instances} nodes, {state_of(target)}"
+
+
+def state_of(target) -> str:
+    """Return the state of a compute target as text, such as Succeeded."""
+    # A string whose text is not its value.
+    return getattr(target.provisioning_state, "value", target.provisioning_state)
 
 
 def delete(client, name: str) -> None:
     """Delete the cluster, if it exists, and wait until it is gone."""
-    if within(ANSWER_SECONDS, find, client, name):
+    if within(ANSWER_SECONDS, find, client.compute, name):
         poller = within(ANSWER_SECONDS, client.compute.begin_delete, name)
         within(CREATION_SECONDS, poller.result)
 

@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.uploads import ARRAYS, FOLDER
+from image_workflow.backends.azureml.v2.assets import find
 from image_workflow.backends.azureml.v2.storage import Storage
-from image_workflow.data.arrays import IDX_FILES
 from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 
-ARRAYS = tuple(f"{name}.npy" for name in IDX_FILES)
 #: A data asset must not have the name of a dataset of SDK v1, which the tutorial registers.
 SUFFIX = "_arrays"
 #: How many characters of the checksum are the version.
@@ -36,34 +36,27 @@ def register(
         The workspace's description. A new path or version is noted under it.
     """
     name = f"{name}{SUFFIX}"
-    path, version = f"mnist-sklearn/{sha256}", sha256[:VERSION_LENGTH]
+    path, version = f"{FOLDER}/{sha256}", sha256[:VERSION_LENGTH]
     with failures.step(
         "upload the data", "Run the same command again; files that arrived are not sent again."
     ):
-        storage.upload({file: folder / file for file in ARRAYS}, path, workspace_info)
+        datastore = within(120, storage.default_datastore)
+        files = {file: folder / file for file in ARRAYS}
+        storage.upload(files, datastore, path, workspace_info)
     advice = "Run the same command again, or choose another azureml.dataset_name."
     with failures.step("register the data", advice):
-        asset = within(120, find, client, name, version)
+        asset = within(120, find, client.data, name, version)
         if asset is None:
             state.note_created(workspace_info, "data", f"{name}:{version}")
-            asset = within(120, create, client, name, version, path, sha256)
+            place = f"azureml://datastores/{datastore}/paths/{path}"
+            asset = within(120, create, client, name, version, place, sha256)
             log.info("data %s version %s: registered", name, version)
         else:
             log.info("data %s version %s: registered already", name, version)
     return asset.id
 
 
-def find(client, name: str, version: str):
-    """Return the version of the data asset, or None."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return client.data.get(name, version)
-    except ResourceNotFoundError:
-        return None
-
-
-def create(client, name: str, version: str, path: str, sha256: str):
+def create(client, name: str, version: str, place: str, sha256: str):
     """Register the uploaded files."""
     from azure.ai.ml.entities import Data
 
@@ -72,7 +65,7 @@ def create(client, name: str, version: str, path: str, sha256: str):
             name=name,
             version=version,
             type="uri_folder",
-            path=f"azureml://datastores/workspaceblobstore/paths/{path}",
+            path=place,
             description="Images and labels of the training and the test set, as .npy arrays",
             tags={"data_sha256": sha256},
         )

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml.v2.assets import find
 from image_workflow.deadline import within
 from image_workflow.lineage.checksums import sha256_of_json
 
@@ -33,7 +34,7 @@ def register(client, file: Path, name: str, workspace_info: dict) -> str:
     version = sha256_of_json({"image": BASE_IMAGE, "conda": conda})[:VERSION_LENGTH]
     advice = "Run the same command again, or choose another azureml.environment_name."
     with failures.step("register the environment", advice):
-        environment = within(120, find, client, name, version)
+        environment = within(120, find, client.environments, name, version)
         if environment is not None:
             log.info("environment %s version %s: registered already", name, version)
             return environment.id
@@ -52,16 +53,6 @@ def without_runtime_of_v1(file: Path) -> dict:
         if isinstance(entry, dict):
             entry["pip"] = [pin for pin in entry["pip"] if not pin.startswith(RUNTIME_OF_V1)]
     return conda
-
-
-def find(client, name: str, version: str):
-    """Return the version of the environment, or None."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return client.environments.get(name, version)
-    except ResourceNotFoundError:
-        return None
 
 
 def create(client, name: str, version: str, conda: dict):

@@ -1,16 +1,18 @@
-"""List and register the versions of a model, and archive assets."""
+"""List and register the versions of a model."""
 
 from image_workflow.backends.azureml.workspace import ModelVersion
 
 
 def versions(client, name: str) -> list[ModelVersion]:
-    """Return the versions of a model that are not archived."""
+    """Return the numbered versions of a model that are not archived."""
     from azure.core.exceptions import ResourceNotFoundError
 
     try:
-        return [describe(model) for model in client.models.list(name)]
+        found = list(client.models.list(name))
     except ResourceNotFoundError:
         return []
+    # Others may register a version under any text. Ours are numbers.
+    return [describe(model) for model in found if model.version.isdecimal()]
 
 
 def register(
@@ -38,13 +40,3 @@ def describe(model) -> ModelVersion:
         tags=dict(model.tags or {}),
         properties=dict(model.properties or {}),
     )
-
-
-def archive(assets, name: str, version: str) -> None:
-    """Archive a version, if it exists. ``assets`` is an attribute of MLClient, such as models."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        assets.archive(name, version)
-    except ResourceNotFoundError:
-        return

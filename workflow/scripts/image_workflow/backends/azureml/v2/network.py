@@ -11,3 +11,5 @@ OPTIONS = {
     "retry_total": 2,
     "retry_backoff_factor": 0.5,
 }
+#: azure-storage-blob has names of its own for the seconds between two tries.
+STORAGE_OPTIONS = OPTIONS | {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}

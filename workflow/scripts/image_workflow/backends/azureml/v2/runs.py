@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from image_workflow.backends.azureml import failures
+from image_workflow.backends.azureml.uploads import FOLDER
+from image_workflow.backends.azureml.v2.assets import find
 from image_workflow.backends.azureml.v2.storage import DATASTORE_PATH, Storage
 from image_workflow.backends.azureml.workspace import Run, Submission
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
@@ -20,16 +22,6 @@ LOG_FOLDERS = "user_logs/", "azureml-logs/"
 RUN_FILES = "azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{}"
 #: azureml_status looks at the newest jobs of the workspace only.
 MAX_JOBS = 1000
-
-
-def find(client, run_id: str):
-    """Return the SDK's job of this name, or None."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return client.jobs.get(run_id)
-    except ResourceNotFoundError:
-        return None
 
 
 def describe(job) -> Run:
@@ -51,7 +43,6 @@ def submit(client, storage: Storage, submission: Submission, workspace_info: dic
     submission was lost.
     """
     from azure.ai.ml import Input, command
-    from azure.core.exceptions import AzureError
 
     script = ["python", submission.script, "--data-folder"]
     job = command(
@@ -68,11 +59,11 @@ def submit(client, storage: Storage, submission: Submission, workspace_info: dic
     try:
         with no_git_facts():
             return client.jobs.create_or_update(job)
-    except AzureError as error:
-        found = find(client, submission.run_id)
+    except Exception as error:
+        found = find(client.jobs, submission.run_id)
         if found is None:
             raise
-        log.info("the answer to the submission was lost (%s)", failures.describe(error))
+        log.info("run %s is there already (%s)", found.name, failures.describe(error))
         return found
 
 
@@ -85,9 +76,10 @@ def upload_code(storage: Storage, submission: Submission, workspace_info: dict) 
         if path.is_file()
     }
     digest = sha256_of_json({name: sha256_of_file(path) for name, path in files.items()})
-    path = f"mnist-sklearn/code/{digest}"
-    storage.upload(files, path, workspace_info)
-    return f"{storage.container().url.partition('?')[0]}/{path}"
+    path = f"{FOLDER}/code/{digest}"
+    datastore = storage.default_datastore()
+    storage.upload(files, datastore, path, workspace_info)
+    return f"{storage.container(datastore).url.partition('?')[0]}/{path}"
 
 
 @contextmanager
@@ -147,4 +139,6 @@ def error_of(client, run_id: str) -> str:
             client.jobs.stream(run_id)
     except JobException as error:
         return str(error)
+    except Exception as error:
+        return f"its cause cannot be read: {failures.describe(error)}"
     return ""

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.v2.network import OPTIONS
+from image_workflow.backends.azureml.v2.network import STORAGE_OPTIONS
 from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
 
 TRANSFER_SECONDS = 1800
+REPORT_SECONDS = 15
 LIST_SECONDS = 120
 #: A lost connection costs at most a block of this size.
 BLOCK_BYTES = 4 << 20
@@ -40,17 +41,28 @@ class Storage:
         self.client, self.credential = client, credential
         self._containers = {}
 
-    def container(self, datastore: str = "workspaceblobstore"):
+    def default_datastore(self) -> str:
+        """Return the name of the workspace's default datastore, which the data is uploaded to."""
+        return self.client.datastores.get_default().name
+
+    def container(self, datastore: str):
         """Return the client of a datastore's container."""
         renewed, container = self._containers.get(datastore, (0, None))
-        if container is None or time.monotonic() - renewed > RENEW_SECONDS:
-            container = self._open(self.client.datastores.get(datastore, include_secrets=True))
-            self._containers[datastore] = time.monotonic(), container
+        # The clock of time.monotonic stands still while a laptop sleeps.
+        if container is None or time.time() - renewed > RENEW_SECONDS:
+            container = self._open(datastore)
+            self._containers[datastore] = time.time(), container
         return container
 
-    def _open(self, datastore):
+    def _open(self, name: str):
+        from azure.core.exceptions import HttpResponseError
         from azure.storage.blob import ContainerClient
 
+        try:
+            datastore = self.client.datastores.get(name, include_secrets=True)
+        except HttpResponseError:
+            # An account without keys, or no right to read them.
+            datastore = self.client.datastores.get(name)
         secrets = datastore.credentials
         key = getattr(secrets, "sas_token", None) or getattr(secrets, "account_key", None)
         return ContainerClient(
@@ -59,23 +71,25 @@ class Storage:
             credential=key or self.credential,
             max_single_put_size=BLOCK_BYTES,
             max_block_size=BLOCK_BYTES,
-            **OPTIONS,
+            **STORAGE_OPTIONS,
         )
 
-    def upload(self, files: dict[str, Path], path: str, workspace_info: dict) -> None:
-        """Send files to a path of the default datastore, unless they are there already.
+    def upload(
+        self, files: dict[str, Path], datastore: str, path: str, workspace_info: dict
+    ) -> None:
+        """Send files to a path of a datastore, unless they are there already.
 
         Parameters
         ----------
         files : dict of pathlib.Path
             The files by their names below the path.
-        path : str
-            Contains a checksum of the files, so files of the right sizes are the same files.
+        datastore, path : str
+            The path contains a checksum of the files, so files of the right sizes are the same.
         workspace_info : dict
             The workspace's description. A new path is noted under it.
         """
         expected = {name: file.stat().st_size for name, file in files.items()}
-        container = within(LIST_SECONDS, self.container)
+        container = within(LIST_SECONDS, self.container, datastore)
         found = within(LIST_SECONDS, sizes, container, path)
         if found == expected:
             log.info("%s: there already", path)
@@ -83,6 +97,7 @@ class Storage:
         state.note_created(workspace_info, "paths", path)
         log.info("%s: uploading %.1f MB", path, sum(expected.values()) / 1e6)
         for name in (name for name in files if found.get(name) != expected[name]):
+            container = within(LIST_SECONDS, self.container, datastore)
             within(TRANSFER_SECONDS, send, container, f"{path}/{name}", files[name])
         found = within(LIST_SECONDS, sizes, container, path)
         wrong = [name for name in expected if found.get(name) != expected[name]]
@@ -97,11 +112,17 @@ class Storage:
 
 
 def send(container, name: str, file: Path) -> None:
-    """Send one file."""
-    began = time.monotonic()
+    """Send one file, and log the progress every few seconds."""
+    reported = time.monotonic()
+
+    def report(sent: int, total: int | None) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            log.info("%s: %.1f of %.1f MB sent", file.name, sent / 1e6, file.stat().st_size / 1e6)
+
     with file.open("rb") as content:
-        container.upload_blob(name, content, overwrite=True)
-    log.debug("%s: sent in %.1f s", name, time.monotonic() - began)
+        container.upload_blob(name, content, overwrite=True, progress_hook=report)
 
 
 def fetch(container, name: str, target: Path) -> None:

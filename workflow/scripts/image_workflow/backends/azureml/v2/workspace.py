@@ -10,7 +10,15 @@ import webbrowser
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, signin
-from image_workflow.backends.azureml.v2 import compute, data, environment, models, runs, storage
+from image_workflow.backends.azureml.v2 import (
+    assets,
+    compute,
+    data,
+    environment,
+    models,
+    runs,
+    storage,
+)
 from image_workflow.backends.azureml.v2.network import OPTIONS
 from image_workflow.backends.azureml.workspace import ModelVersion, Progress, Run, Submission
 from image_workflow.deadline import within
@@ -19,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 120
 SUBMISSION_SECONDS = 600
+#: `az` may take long to start. The deadline for opening the workspace is shorter.
+CLI_SECONDS = 60
 #: The time that a user has to sign in in a browser.
 INTERACTIVE_SECONDS = 300
 #: The time between two looks at an operation such as the creation of a cluster.
@@ -33,7 +43,7 @@ REMOVAL = {
     "clusters": "delete",
 }
 KEPT = {
-    "datasets": "which SDK v1 registered, and can delete: --config azureml={sdk: v1}",
+    "datasets": "which SDK v1 can delete: .venv-azureml-v1/bin/snakemake azureml_cleanup",
     "runs": "which has the model, so that the same command need not train again",
 }
 
@@ -58,7 +68,7 @@ class WorkspaceV2:
         self._logs: dict[str, dict[str, bytes]] = {}
 
     def find_run(self, run_id: str) -> Run | None:
-        job = within(ANSWER_SECONDS, runs.find, self.client, run_id)
+        job = within(ANSWER_SECONDS, assets.find, self.client.jobs, run_id)
         return job and runs.describe(job)
 
     def submit(self, submission: Submission) -> Run:
@@ -137,10 +147,11 @@ class WorkspaceV2:
         if kind == "clusters":
             compute.delete(self.client, name)
         elif kind == "paths":
-            storage.remove(within(ANSWER_SECONDS, self.storage.container), name)
+            datastore = within(ANSWER_SECONDS, self.storage.default_datastore)
+            storage.remove(within(ANSWER_SECONDS, self.storage.container, datastore), name)
         else:
-            assets = getattr(self.client, kind)
-            within(ANSWER_SECONDS, models.archive, assets, *name.rsplit(":", 1))
+            collection = getattr(self.client, kind)
+            within(ANSWER_SECONDS, assets.archive, collection, *name.rsplit(":", 1))
 
 
 def connect(config: Path, auth: str, seconds: float) -> WorkspaceV2:
@@ -184,9 +195,10 @@ def connect(config: Path, auth: str, seconds: float) -> WorkspaceV2:
         *(workspace.name, workspace.location, workspace.resource_group),
         importlib.metadata.version("azure-ai-ml"),
     )
+    # The names of config.json, as with SDK v1: the service may write them in another case.
     info = {
-        "name": workspace.name,
-        "resource_group": workspace.resource_group,
+        "name": names["workspace_name"],
+        "resource_group": names["resource_group"],
         "subscription_id": names["subscription_id"],
         "location": workspace.location,
     }
@@ -204,7 +216,7 @@ def credential_of(way: str):
         client_id = os.environ.get("AZURE_CLIENT_ID") or None
         return identity.ManagedIdentityCredential(client_id=client_id, **OPTIONS)
     if way == "cli":
-        return identity.AzureCliCredential()
+        return identity.AzureCliCredential(process_timeout=CLI_SECONDS)
     try:
         webbrowser.get()
     except webbrowser.Error:
