@@ -9,9 +9,11 @@ CODE := benchmarks tests tools workflow
 # process than cores, because the tests of the cloud often wait.
 PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(os.cpu_count() + 1)') \
   --dist loadfile --no-loadscope-reorder
+# The tests of the cloud take as long as all others, so they have a target of their own.
+CLOUD_TESTS := $(filter-out %_workflow.py %_fault_table.py,$(wildcard tests/azureml/test_*.py))
 # The longest files come first, so that no process works alone at the end.
-LONGEST := tests/workflow/test_whatever_happened.py $(wildcard tests/azureml/test_azureml_*.py)
-TESTS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*/test_*.py))
+LONGEST := tests/workflow/test_whatever_happened.py tests/azureml/test_azureml_workflow.py
+TESTS := $(LONGEST) $(filter-out $(LONGEST) $(CLOUD_TESTS),$(wildcard tests/*/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
 # The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.
@@ -21,11 +23,11 @@ PYTHON_311 = $(shell for python in $(GIVEN) python3.11; do \
 # The environments of SDK v2, and of SDK v1 and its jobs.
 V2 := .venv-azureml/installed
 V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
-# The SDK of the demo.
-SDK := v2
-DEMO = $(if $(filter v1,$(SDK)),$(V1),$(V2))
+# The SDK of the demo and of the tests of the cloud.
+SDK ?= v2
+CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-long report ui azureml-demo bench \
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml test-long report ui azureml-demo bench \
   format lint lock docs clean
 
 help:  ## list the targets
@@ -47,13 +49,15 @@ report: .venv/installed  ## make results/report.html, one page with all results
 ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
 	@$(RUN)/python tools/ui.py
 
-test: .venv-dev/installed lint $(V2)  ## check the format and the code, and run all tests
-	@if [ "$(PYTHON_311)" ]; then $(MAKE) --no-print-directory $(V1); \
-	else echo "Without CPython 3.11, the tests that need the Azure ML SDK v1 are skipped."; fi
+test: .venv-dev/installed lint $(V2)  ## check the format and the code, and run all tests but those of test-azureml
 	$(PYTEST) $(TESTS)
 
 test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fewer random sequences
 	EXAMPLES=1 $(PYTEST) $(filter-out tests/azureml/%,$(TESTS))
+
+# With SDK v1: also the tests of both SDKs together, and of its older NumPy.
+test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
+	SDK=$(SDK) $(PYTEST) tests/azureml $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
@@ -62,8 +66,8 @@ bench: .venv/installed  ## run the benchmarks in an hour, or some: BENCHMARKS="p
 	$(RUN)/snakemake --cores 1 results/arrays/train-images.npy results/arrays/test-images.npy
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(RUN)/python benchmarks/$$name.py; done
 
-azureml-demo: $(DEMO)  ## train and register in an emulated Azure ML workspace; SDK=v1 for SDK v1
-	@$(dir $(firstword $(DEMO)))bin/python tests/support/azureml_demo.py --sdk $(SDK)
+azureml-demo: $(CLOUD)  ## train and register in an emulated Azure ML workspace; SDK=v1 for SDK v1
+	@$(dir $(firstword $(CLOUD)))bin/python tests/support/azureml_demo.py --sdk $(SDK)
 
 format: .venv-dev/installed  ## format the code
 	$(DEV)/ruff format $(CODE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import groupby
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from emulator_client import (
     wait_for_child,
     wait_for_status,
 )
-from emulator_script import LOGGED_METRICS
 
 # ---- Submissions and failures --------------------------------------------------------------------
 
@@ -115,32 +113,3 @@ def test_canceled_runs_end_with_their_child_processes(run_client):
     assert limited_statuses[-1] == "Canceled" and "maximum duration" in warning
     expected = ["Queued", "Canceled", "Queued", "Completed"]
     assert [status for status in statuses if status in expected] == expected
-
-
-# ---- Late metrics --------------------------------------------------------------------------------
-
-
-def client_late_metrics():
-    """Read metrics before and after they become visible."""
-    from azureml.core import Dataset
-
-    workspace = open_workspace()
-    folder = Path("arrays")
-    folder.mkdir()
-    (folder / "small.npy").write_bytes(b"small")
-    store = workspace.get_default_datastore()
-    uploaded = Dataset.File.upload_directory(str(folder), (store, "late"))
-    control("PUT", "faults/metrics_late", seconds=4)
-    arrays = uploaded.as_named_input("arrays").as_download()
-    run = submit_script(workspace, "--log", inputs=["--data", arrays])
-    wait_for_status(run, "Completed")
-    early = run.get_metrics()
-    time.sleep(5)
-    return [early, run.get_metrics()]
-
-
-@needs_sdk
-def test_metrics_become_visible_some_seconds_after_the_end_of_the_run(run_client, set_fault):
-    early, late = run_client(client_late_metrics)
-    assert early == {}
-    assert late == LOGGED_METRICS

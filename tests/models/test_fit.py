@@ -34,7 +34,7 @@ def train(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> by
 def run_fit(data_folder: Path, output: Path, **changes) -> None:
     program = {"data_folder": data_folder, "candidates": None, "threads": 1, "output": output}
     options = program | {"regularization": [0.5]} | changes
-    fit.main(training_options(**options))
+    fit.main(training_options(**options, metrics=None))
 
 
 # ---- A single rate -------------------------------------------------------------------------

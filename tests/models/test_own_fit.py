@@ -61,7 +61,7 @@ def train(folder: Path, images: np.ndarray, labels: np.ndarray, **changes) -> by
     np.save(data / "train-labels.npy", labels)
     output = folder / "model.pkl"
     program = {"data_folder": data, "candidates": None, "threads": 1, "output": output}
-    fit.main(training_options(**program | changes))
+    fit.main(training_options(**program | changes, metrics=None))
     return output.read_bytes()
 
 

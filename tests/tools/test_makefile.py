@@ -45,6 +45,8 @@ def installed(planned: subprocess.CompletedProcess) -> set[str]:
         ("setup-azureml", {"azureml"}),
         ("azureml-demo", {"azureml"}),
         ("test-quick", {"dev"}),
+        ("test", {"dev", "azureml"}),
+        ("test-azureml", {"dev", "azureml"}),
     ],
 )
 def test_a_target_installs_what_it_needs(clone: Path, target: str, locks: set[str], tmp_path: Path):

@@ -19,7 +19,8 @@ def main(options: argparse.Namespace) -> None:
     workspace = open_workspace(azureml)
     name = compute_settings(azureml["compute"], os.environ)["name"]
     with failures.step("look for the cluster", AGAIN):
-        log.info("cluster %s: %s", name, workspace.cluster_status(name) or "not there")
+        found = workspace.find_cluster(name)
+    log.info("cluster %s: %s", name, found.description if found else "not there")
     with failures.step("list the runs", AGAIN):
         runs = workspace.runs(options.experiment_name)
     active = [run for run in runs if run.status not in FINAL]

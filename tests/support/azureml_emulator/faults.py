@@ -19,7 +19,6 @@ FAULTS = {
     "missing_output": "the run completes, but its outputs (or only `path`) are not uploaded",
     "blob_part_refused": "Put Block answers 403; with `all`, every write of a blob does",
     "blob_cut": "a connection reset interrupts a write of a blob, of which nothing is stored",
-    "metrics_late": "metrics become visible `seconds` after the run's end, or when it is cleared",
     "slow_queue": "runs stay in the status Queued for `seconds`, or until it is cleared",
     "service_gone": "the services reset connections for `seconds`, or until it is cleared",
     "black_hole": "connections open but get no answer for `seconds`, or until it is cleared",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from ..messages import Request, Response, ServiceError, json_response, page_response, route
 from .service import Service
 
@@ -29,7 +27,7 @@ class Metrics(Service):
     @route("POST", RUN + "/list")
     def list_metrics(self, request: Request, run_id: str) -> Response:
         """List the names of a run's metrics."""
-        metrics = self._visible_metrics(run_id).values()
+        metrics = self.metrics.get(run_id, {}).values()
         return page_response(
             {"metricKey": {"name": metric["name"]}, "columns": metric.get("columns")}
             for metric in metrics
@@ -39,19 +37,7 @@ class Metrics(Service):
     def get_metric(self, request: Request, run_id: str) -> Response:
         """Return all values of a metric."""
         name = request.json()["metricName"]
-        metrics = self._visible_metrics(run_id)
+        metrics = self.metrics.get(run_id, {})
         if name not in metrics:
             raise ServiceError(404, "NotFound", f"The metric {name} was not found.")
         return json_response(metrics[name] | {"continuationToken": None})
-
-    def _visible_metrics(self, run_id: str) -> dict[str, dict]:
-        fault = self.faults.trigger("metrics_late")
-        if fault and not self._ended_before(run_id, fault.get("seconds", float("inf"))):
-            return {}
-        return self.metrics.get(run_id, {})
-
-    def _ended_before(self, run_id: str, seconds: float) -> bool:
-        """Tell whether a run ended at least the given number of seconds ago."""
-        end_time = self.emulator.history.runs.get(run_id, {}).get("endTimeUtc")
-        age = end_time and datetime.now(UTC) - datetime.fromisoformat(end_time)
-        return bool(age) and age.total_seconds() >= seconds

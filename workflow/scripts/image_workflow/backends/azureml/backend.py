@@ -94,7 +94,7 @@ class AzureML:
     def _submit(self, job: Job, run_id: str) -> str:
         """Submit a new run, after creating what it needs."""
         workspace, settings = self.workspace, self.settings
-        cluster = workspace.find_or_create_cluster(settings["compute"])
+        cluster = self._find_or_create_cluster(settings["compute"])
         data = workspace.register_data(job.data_folder, job.data_sha256, settings["dataset_name"])
         environment = workspace.register_environment(job.environment, settings["environment_name"])
         with failures.step("submit the run", AGAIN), tempfile.TemporaryDirectory() as folder:
@@ -129,6 +129,36 @@ class AzureML:
         self._write_handle(job, run)
         log.info("run %s: submitted, %s", run_id, run.portal_url)
         return run_id
+
+    def _find_or_create_cluster(self, settings: dict) -> str:
+        """Return the name of the cluster, after it was found or created."""
+        name = settings["name"]
+        advice = "Choose another cluster with azureml.compute.name."
+        with failures.step(f"look for the cluster {name}", advice):
+            found = self.workspace.find_cluster(name)
+        if found is None:
+            log.info(
+                "cluster %s: creating %s, %d to %d nodes",
+                *(name, settings["vm_size"], settings["min_nodes"], settings["max_nodes"]),
+            )
+            more = (
+                "Ask for more quota, choose another azureml.compute.vm_size, or name a cluster "
+                "that exists with azureml.compute.name."
+            )
+            with failures.step(f"create the cluster {name}", more):
+                self.workspace.create_cluster(settings)
+        elif found.kind != "AmlCompute":
+            raise failures.CloudError(
+                f"expected {name} to be a cluster (AmlCompute), found a {found.kind}. {advice}"
+            )
+        elif found.state == "Failed":
+            raise failures.CloudError(
+                f"the cluster {name} is there, but its creation failed. Delete it in the portal, "
+                "or choose another with azureml.compute.name."
+            )
+        else:
+            log.info("cluster %s: found, %s", name, found.description)
+        return name
 
     def _end_if_refused(self, run_id: str) -> None:
         """End the handle of a run that the service refused."""

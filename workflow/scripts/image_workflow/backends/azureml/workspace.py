@@ -54,6 +54,25 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A compute target.
+
+    Attributes
+    ----------
+    kind : str
+        AmlCompute for a cluster, or the kind of another compute target.
+    state : str
+        Such as Succeeded or Failed.
+    description : str
+        The size, the number of nodes and the state.
+    """
+
+    kind: str
+    state: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Submission:
     """A run to submit.
 
@@ -164,14 +183,14 @@ class Workspace(Protocol):
 
     # ---- What a run needs
 
-    def find_or_create_cluster(self, settings: dict) -> str:
-        """Return the cluster's name, after it was found or created.
+    def find_cluster(self, name: str) -> Cluster | None:
+        """Return the compute target of this name, or None."""
+
+    def create_cluster(self, settings: dict) -> None:
+        """Create the cluster and wait until it is ready. Delete it again if that fails.
 
         ``settings`` is the configuration's section azureml.compute.
         """
-
-    def cluster_status(self, name: str) -> str | None:
-        """Return a cluster's size, nodes and state as text, or None if it does not exist."""
 
     def register_data(self, folder: Path, sha256: str, name: str) -> object:
         """Return the registered arrays. They are uploaded and registered once for their content.

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from image_workflow.backends.azureml import failures, signin
 from image_workflow.backends.azureml.v1 import compute, data, deletion, environment, models, runs
-from image_workflow.backends.azureml.workspace import ModelVersion, Progress, Run, Submission
+from image_workflow.backends.azureml.workspace import (
+    Cluster,
+    ModelVersion,
+    Progress,
+    Run,
+    Submission,
+)
 from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
@@ -62,12 +68,11 @@ class WorkspaceV1:
         found = within(120, lambda: list(Experiment(self.workspace, experiment).get_runs()))
         return [within(runs.ANSWER_SECONDS, runs.describe, run) for run in found]
 
-    def find_or_create_cluster(self, settings: dict) -> str:
-        return compute.cluster(self.workspace, settings, self.info)
+    def find_cluster(self, name: str) -> Cluster | None:
+        return within(120, compute.describe, self.workspace, name)
 
-    def cluster_status(self, name: str) -> str | None:
-        target = within(120, compute.find, self.workspace, name)
-        return target and compute.status(target)
+    def create_cluster(self, settings: dict) -> None:
+        compute.create(self.workspace, settings, self.info)
 
     def register_data(self, folder: Path, sha256: str, name: str):
         return data.dataset(self.workspace, folder, sha256, name, self.info)

@@ -20,7 +20,13 @@ from image_workflow.backends.azureml.v2 import (
     storage,
 )
 from image_workflow.backends.azureml.v2.network import OPTIONS
-from image_workflow.backends.azureml.workspace import ModelVersion, Progress, Run, Submission
+from image_workflow.backends.azureml.workspace import (
+    Cluster,
+    ModelVersion,
+    Progress,
+    Run,
+    Submission,
+)
 from image_workflow.deadline import within
 
 log = logging.getLogger(__name__)
@@ -116,11 +122,11 @@ class WorkspaceV2:
         # The SDK gives None for a job of a kind that it does not know.
         return [runs.describe(job) for job in jobs if job and job.experiment_name == experiment]
 
-    def find_or_create_cluster(self, settings: dict) -> str:
-        return compute.cluster(self.client, settings, self.info)
+    def find_cluster(self, name: str) -> Cluster | None:
+        return within(ANSWER_SECONDS, compute.describe, self.client, name)
 
-    def cluster_status(self, name: str) -> str | None:
-        return within(ANSWER_SECONDS, compute.status, self.client, name)
+    def create_cluster(self, settings: dict) -> None:
+        compute.create(self.client, settings, self.info)
 
     def register_data(self, folder: Path, sha256: str, name: str) -> str:
         return data.register(self.client, self.storage, folder, sha256, name, self.info)
