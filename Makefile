@@ -57,7 +57,8 @@ test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fe
 
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
-	SDK=$(SDK) $(PYTEST) tests/azureml $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
+	SDK=$(SDK) $(PYTEST) $(sort $(wildcard tests/azureml/test_azureml_*.py)) tests/azureml/test_[ef]*.py \
+	  $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
