@@ -12,6 +12,7 @@ PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(o
 # The tests of the cloud take as long as all others, so they have a target of their own.
 CLOUD_TESTS := $(filter-out %_workflow.py %_fault_table.py,$(wildcard tests/azureml/test_*.py))
 # The longest files come first, so that no process works alone at the end.
+LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 LONGEST := tests/workflow/test_whatever_happened.py tests/azureml/test_azureml_workflow.py
 TESTS := $(LONGEST) $(filter-out $(LONGEST) $(CLOUD_TESTS),$(wildcard tests/*/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
@@ -57,7 +58,7 @@ test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fe
 
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
-	SDK=$(SDK) $(PYTEST) $(sort $(wildcard tests/azureml/test_azureml_*.py)) tests/azureml/test_[ef]*.py \
+	SDK=$(SDK) $(PYTEST) $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py)) \
 	  $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes

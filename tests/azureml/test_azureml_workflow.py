@@ -192,6 +192,54 @@ def test_an_edit_of_the_client_code_downloads_from_the_completed_run(cloud_run, 
     assert len(cloud.runs()) == 1 and cloud.models() == ["sklearn_digits:1"]
 
 
+def test_the_job_of_sdk_v2_runs_without_any_azure_package(cloud_run):
+    code = "from importlib.util import find_spec as f; print(f('azure'), f('azureml'))"
+    printed = subprocess.run([JOB, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert (printed == "None None\n") == (SDK == "v2")
+
+
+def test_the_open_points_hold_in_the_emulated_workspace(cloud_run, tmp_path):
+    cloud = cloud_run[0].copied(tmp_path / "copy")
+    other = call_with_the_other_sdk(cloud.path, tmp_path, ["--config", *CONFIG], cloud)
+    for name in (MODEL, TRAINING, RECEIPT):
+        (cloud.path / name).unlink()
+    again = cloud.succeed(RECEIPT, backend="azureml")
+    local = model_trained_here(cloud.path, tmp_path, "42")
+    points = open_points(cloud.path, cloud_run[1], again, other, local)
+    assert len(points) >= 7 and all(points.values()), points
+
+
+def call_with_the_other_sdk(checkout: Path, folder: Path, config: list[str], cloud=None) -> str:
+    """Call the workflow with the other SDK in a new folder, and return its output.
+
+    Return an empty string if the other SDK is not installed.
+    """
+    (other,) = set(SDKS) - {SDK}
+    if not is_installed(other):
+        return ""
+    shutil.copytree(checkout, folder / other)
+    for name in (MODEL, TRAINING, RECEIPT):
+        (folder / other / name).unlink()
+    shutil.rmtree(folder / other / "results/azureml")
+    ended = subprocess.run(
+        [SDKS[other].client, "-m", "snakemake", "--cores", "1", RECEIPT, *config],
+        cwd=folder / other,
+        env=os.environ | (cloud.emulator.environment(cloud.home) if cloud else {}),
+        capture_output=True,
+        text=True,
+    )
+    return ended.stdout + ended.stderr
+
+
+def model_trained_here(checkout: Path, folder: Path, seed: str) -> str:
+    """Train on the checkout's arrays in this process's environment, and return the sha256."""
+    command = [sys.executable, TOP / "workflow/scripts/fit.py", "--seed", seed]
+    arguments = ["--data-folder", checkout / "results/arrays", "--regularization", "0.5"]
+    output = ["--output", folder / "model.pkl"]
+    subprocess.run([*command, *arguments, *output], check=True, capture_output=True)
+    return sha256_of_file(folder / "model.pkl")
+
+
 def test_another_rate_submits_a_run_and_cleanup_deletes_models_data_and_cluster(
     cloud_run, tmp_path
 ):
@@ -286,54 +334,6 @@ def test_download_gets_the_files_from_azure_open_datasets(emulator, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "from opendatasets MNIST, sha256 verified" in ended.stderr
     assert (tmp_path / targets[0]).exists()
-
-
-def test_the_job_of_sdk_v2_runs_without_any_azure_package(cloud_run):
-    code = "from importlib.util import find_spec as f; print(f('azure'), f('azureml'))"
-    printed = subprocess.run([JOB, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert (printed == "None None\n") == (SDK == "v2")
-
-
-def test_the_open_points_hold_in_the_emulated_workspace(cloud_run, tmp_path):
-    cloud = cloud_run[0].copied(tmp_path / "copy")
-    other = call_with_the_other_sdk(cloud.path, tmp_path, ["--config", *CONFIG], cloud)
-    for name in (MODEL, TRAINING, RECEIPT):
-        (cloud.path / name).unlink()
-    again = cloud.succeed(RECEIPT, backend="azureml")
-    local = model_trained_here(cloud.path, tmp_path, "42")
-    points = open_points(cloud.path, cloud_run[1], again, other, local)
-    assert len(points) >= 7 and all(points.values()), points
-
-
-def call_with_the_other_sdk(checkout: Path, folder: Path, config: list[str], cloud=None) -> str:
-    """Call the workflow with the other SDK in a new folder, and return its output.
-
-    Return an empty string if the other SDK is not installed.
-    """
-    (other,) = set(SDKS) - {SDK}
-    if not is_installed(other):
-        return ""
-    shutil.copytree(checkout, folder / other)
-    for name in (MODEL, TRAINING, RECEIPT):
-        (folder / other / name).unlink()
-    shutil.rmtree(folder / other / "results/azureml")
-    ended = subprocess.run(
-        [SDKS[other].client, "-m", "snakemake", "--cores", "1", RECEIPT, *config],
-        cwd=folder / other,
-        env=os.environ | (cloud.emulator.environment(cloud.home) if cloud else {}),
-        capture_output=True,
-        text=True,
-    )
-    return ended.stdout + ended.stderr
-
-
-def model_trained_here(checkout: Path, folder: Path, seed: str) -> str:
-    """Train on the checkout's arrays in this process's environment, and return the sha256."""
-    command = [sys.executable, TOP / "workflow/scripts/fit.py", "--seed", seed]
-    arguments = ["--data-folder", checkout / "results/arrays", "--regularization", "0.5"]
-    output = ["--output", folder / "model.pkl"]
-    subprocess.run([*command, *arguments, *output], check=True, capture_output=True)
-    return sha256_of_file(folder / "model.pkl")
 
 
 @pytest.mark.skipif(
