@@ -60,7 +60,7 @@ COMMANDS = sorted({command for text in TEXTS.values() for command in commands(te
 SNAKEMAKE = r"(?:\.venv(?:-azureml(?:-v1)?)?/bin/)?snakemake (.+)"
 #: Commands that need more than a checkout, and the tests below that run them.
 OTHERS = {
-    "AZUREML_TEST_CONFIG=/path/to/config.json .venv-dev/bin/python -m pytest -k real_workspace",
+    "AZUREML_TEST_CONFIG=/path/to/config.json .venv-dev/bin/python -m pytest -s -k real_workspace",
 }
 
 
