@@ -78,6 +78,8 @@ def test_the_terminal_shows_each_step_of_the_tutorial(cloud_run):
     ):
         assert re.search(line, output), line
     assert re.search(r"\d s  Running", output) and re.search(r"\d s  Completed", output)
+    # The SDKs write warnings of their own to the terminal, if they are allowed to.
+    assert "experimental" not in output and "WARNING" not in output
 
 
 def test_the_workspace_contains_everything_that_the_tutorial_creates(cloud_run):

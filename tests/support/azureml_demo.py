@@ -42,12 +42,16 @@ def main() -> int:
         for part in ("train", "test")
         for kind in ("images", "labels")
     ]
+    print("Preparing the data as always, with the network of this machine.", flush=True)
     prepared = subprocess.run([*command, *arrays, *config, "backend=local"], cwd=checkout)
     if prepared.returncode:
         return prepared.returncode
     with Emulator(folder / "emulator", python=JOBS[options.sdk]) as emulator:
         emulator.write_config(checkout)
-        print(f"An emulated workspace is at {emulator.url}; the workflow runs in {checkout}.")
+        print(
+            f"An emulated workspace is at {emulator.url}; the workflow runs in {checkout}.",
+            flush=True,
+        )
 
         def run(target: str) -> int:
             environment = os.environ | emulator.environment(folder / "home")

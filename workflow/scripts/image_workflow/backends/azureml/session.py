@@ -77,7 +77,5 @@ def _run_quietly(main, options) -> None:
     # Below warnings, the Azure clients log whole requests.
     for name in ("azure", "azureml", "msal", "msrest", "urllib3", "adal", "cli"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of experimental classes that it uses itself.
-    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(_LogFile()):
         main(options)

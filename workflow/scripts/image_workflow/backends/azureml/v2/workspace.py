@@ -179,6 +179,7 @@ def connect(config: Path, auth: str, seconds: float) -> WorkspaceV2:
     """
     with failures.step("load the Azure ML SDK", "Run `make setup-azureml` again."):
         from azure.ai.ml import MLClient
+    log_errors_only()
     with failures.step("open the workspace", signin.ADVICE):
         way = signin.configured_way(auth)
         credential = credential_of(way)
@@ -209,6 +210,17 @@ def connect(config: Path, auth: str, seconds: float) -> WorkspaceV2:
         "location": workspace.location,
     }
     return WorkspaceV2(client, credential, info)
+
+
+def log_errors_only() -> None:
+    """Let the SDK log no warnings, such as those of experimental classes that it uses itself.
+
+    When it is imported, it starts to write to the terminal.
+    """
+    logger = logging.getLogger("azure.ai.ml")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.ERROR)
 
 
 def credential_of(way: str):
