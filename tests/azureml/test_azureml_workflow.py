@@ -128,6 +128,8 @@ def test_the_receipt_of_a_cloud_run_matches_its_schema(cloud_run):
     schema("training").validate(cloud.json(TRAINING))
     assert (receipt["registry"], receipt["id"]) == ("azureml", "sklearn_digits:1")
     assert receipt["cluster"] == {"name": "cpu-cluster", "created": True}
+    assert ("azureml-defaults" in receipt["environment"]) == (SDK == "v1")
+    assert "scikit-learn" in receipt["environment"]
 
 
 def test_cloud_and_local_training_give_the_same_model(cloud_run, tmp_path):

@@ -220,7 +220,11 @@ class AzureML:
             deterministic=report.deterministic,
             fingerprint=job.fingerprint,
             arguments=job.settings.arguments(),
-            environment=pinned_versions(job.environment),
+            environment={
+                package: version
+                for package, version in pinned_versions(job.environment).items()
+                if package.partition("[")[0] not in self.workspace.unused_packages
+            },
         )
 
     def _unusable(self, run: Run, problem: str, found: str) -> UserError:

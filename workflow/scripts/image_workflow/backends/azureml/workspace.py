@@ -144,6 +144,8 @@ class Workspace(Protocol):
     ----------
     info : dict of str
         ``name``, ``resource_group``, ``subscription_id`` and ``location``.
+    unused_packages : tuple of str
+        The packages of the conda file that a run of this SDK does not get.
     removal : dict of str
         How cleaning up removes each kind of thing in the ledger, in this order: ``delete`` or
         ``archive``.
@@ -152,6 +154,7 @@ class Workspace(Protocol):
     """
 
     info: dict[str, str]
+    unused_packages: tuple[str, ...]
     removal: dict[str, str]
     kept: dict[str, str]
 

@@ -27,6 +27,7 @@ class WorkspaceV1:
     workspace : azureml.core.Workspace
     """
 
+    unused_packages = ()
     removal = deletion.REMOVAL
     kept = deletion.KEPT
 

@@ -1,6 +1,7 @@
 """Register the environment: the pinned packages on a base image, once for its content."""
 
 import logging
+import re
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
@@ -13,7 +14,7 @@ log = logging.getLogger(__name__)
 #: Microsoft's image for training on processors, in a version that does not change.
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
 #: The packages of the conda file that only a run of SDK v1 needs.
-RUNTIME_OF_V1 = ("azureml-defaults==", "azureml-dataset-runtime[fuse]==")
+RUNTIME_OF_V1 = "azureml-defaults", "azureml-dataset-runtime"
 VERSION_LENGTH = 24
 
 
@@ -51,7 +52,9 @@ def without_runtime_of_v1(file: Path) -> dict:
     conda = yaml.safe_load(file.read_text(encoding="utf-8"))
     for entry in conda["dependencies"]:
         if isinstance(entry, dict):
-            entry["pip"] = [pin for pin in entry["pip"] if not pin.startswith(RUNTIME_OF_V1)]
+            entry["pip"] = [
+                pin for pin in entry["pip"] if re.split(r"[\[=]", pin)[0] not in RUNTIME_OF_V1
+            ]
     return conda
 
 

@@ -65,6 +65,7 @@ class WorkspaceV2:
         ``name``, ``resource_group``, ``subscription_id`` and ``location``.
     """
 
+    unused_packages = environment.RUNTIME_OF_V1
     removal = REMOVAL
     kept = KEPT
 
