@@ -115,7 +115,7 @@ def test_a_run_of_another_workspace_is_not_taken_for_one_that_was_never_submitte
     other = INFO | {"name": "other"}
     state.write_handle(state.SUBMITTED, run_id="a-run", workspace=other)
     monkeypatch.setattr(azureml_cancel, "open_workspace", lambda azureml: workspace())
-    with pytest.raises(UserError, match="is in workspace other, and config.json"):
+    with pytest.raises(UserError, match="is in workspace other, and config"):
         azureml_cancel.main(SimpleNamespace(azureml=json.dumps({})))
     assert state.read(state.HANDLE)["state"] == "submitted"
 
