@@ -195,6 +195,13 @@ def test_a_service_that_is_away_for_a_minute_is_waited_for(cloud):
     assert "no answer, trying again" in cloud.said() and cloud.statuses() == ["Completed"]
 
 
+def test_metrics_that_the_portal_refuses_cost_no_training(cloud):
+    cloud.emulator.faults.set("server_error", step="log_batch")
+    output = cloud.succeed(MODEL, backend="azureml")
+    assert "| the portal does not show the metrics: HTTP Error 503" in output
+    assert cloud.json(TRAINING)["metrics"]["accuracy"] > 0.89
+
+
 def test_two_clients_that_submit_at_once_share_one_run(cloud, tmp_path):
     other = cloud.copied(tmp_path / "other")
     cloud.emulator.faults.set("slow_queue", seconds=3)

@@ -115,6 +115,12 @@ def test_the_run_records_the_checksums_of_its_files_and_a_table_of_the_rates(clo
     assert report["metrics"] == cloud.json(TRAINING)["metrics"]
     assert report["metrics"]["regularization rate"] == 2
     if SDK == "v2":
+        logged = state["mlflow_metrics"][run["runId"]]
+        values = {(metric["key"], metric["step"]): metric["value"] for metric in logged}
+        assert values["accuracy", 0] == report["metrics"]["accuracy"]
+        for step, candidate in enumerate(sweep["candidates"]):
+            assert values["validation accuracy", step] == candidate["validation_accuracy"]
+            assert values["train accuracy", step] == candidate["train_accuracy"]
         return
     (metrics,) = state["metrics"].values()
     rows = [value["data"] for value in metrics["sweep"]["value"]]

@@ -50,6 +50,9 @@ def open_points(folder: Path, first: str, again: str, other: str, local: str) ->
             "a run needs no Azure package": submitted,
             "the training script may be in the workspace's storage": submitted,
             "24 hexadecimal digits are a version": submitted,
+            "the workspace takes the run's metrics": (
+                submitted and "does not show the metrics" not in first
+            ),
         }
     if other:
         points["the other SDK reads the run"] = "found, Completed" in other

@@ -140,9 +140,9 @@ class Emulator:
 
         Both SDKs share `runs`, `models`, `computes` and `blobs`; a model's `isArchived` is true if
         SDK v2 has archived the version. `metrics`, `datasets` and `environments` are those of SDK
-        v1. SDK v2 has `jobs`, the properties of each job as the client sent them, by the job's
-        name, and `data`, `environments_v2` and `codes`, the properties of each version by name
-        and version.
+        v1. SDK v2 has `mlflow_metrics` by run, `jobs`, the properties of each job as the client
+        sent them, by the job's name, and `data`, `environments_v2` and `codes`, the properties of
+        each version by name and version.
         """
         with self.lock:
             value = {
@@ -150,6 +150,7 @@ class Emulator:
                 "experiments": list(self.history.experiments),
                 "runs": list(self.history.runs.values()),
                 "metrics": self.metrics.metrics,
+                "mlflow_metrics": self.metrics.logged,
                 "models": list(self.models.models.values()),
                 "datasets": self.datasets.registered,
                 "environments": self.environments.environments,

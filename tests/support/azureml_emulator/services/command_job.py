@@ -108,7 +108,12 @@ class CommandJob(Job):
         python.write_text(f'#!/bin/sh\nexec {shlex.quote(self.emulator.python)} "$@"\n')
         python.chmod(0o755)
         path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-        return {"PATH": path} | (self.definition.get("environmentVariables") or {})
+        tracking = {
+            "MLFLOW_TRACKING_URI": f"azureml://{API}/mlflow/v1.0{self.emulator.scope}",
+            "MLFLOW_TRACKING_TOKEN": self.emulator.entra.issue_token(self.run_id),
+            "MLFLOW_RUN_ID": self.run_id,
+        }
+        return {"PATH": path} | tracking | (self.definition.get("environmentVariables") or {})
 
     def upload_outputs(self) -> None:
         """Upload the folder outputs as artifacts, and named outputs to the default datastore."""

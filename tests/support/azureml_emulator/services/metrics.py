@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..messages import Request, Response, ServiceError, json_response, page_response, route
-from .service import Service
+from .service import Service, get_or_404
 
 RUN = "/metric/v2.0{WS}/runs/{run_id}"
 
@@ -14,6 +14,7 @@ class Metrics(Service):
     def __init__(self, emulator):
         super().__init__(emulator)
         self.metrics: dict[str, dict[str, dict]] = {}
+        self.logged: dict[str, list[dict]] = {}
 
     @route("POST", RUN + "/batch")
     def post_metrics(self, request: Request, run_id: str) -> Response:
@@ -23,6 +24,14 @@ class Metrics(Service):
             metric = metrics.setdefault(posted["name"], posted | {"value": []})
             metric["value"] += posted["value"]
         return json_response({"errors": []})
+
+    @route("POST", "/mlflow/v1.0{WS}/api/2.0/mlflow/runs/log-batch")
+    def log_batch(self, request: Request) -> Response:
+        """Add metrics in MLflow's REST interface."""
+        body = request.json()
+        get_or_404(self.emulator.history.runs, body["run_id"], "Run")
+        self.logged.setdefault(body["run_id"], []).extend(body["metrics"])
+        return json_response({})
 
     @route("POST", RUN + "/list")
     def list_metrics(self, request: Request, run_id: str) -> Response:

@@ -1,13 +1,15 @@
 """Report from a training that runs in Azure ML: its metrics, checksums and machine.
 
-The report is a file among the run's outputs, which either SDK reads. In a run of SDK v1 the
-tutorial's two metrics and a table of the compared candidates are logged as well, for the charts of
-the portal.
+The report is a file among the run's outputs, which either SDK reads. The tutorial's two metrics and
+the scores of the compared candidates are logged to the run as well, for the charts of the portal.
 """
 
 import importlib.util
+import json
 import logging
 import os
+import time
+import urllib.request
 from pathlib import Path
 
 import joblib
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: The most columns of a table, and characters of a text in it, that Azure ML allows.
 MAX_COLUMNS, MAX_LENGTH = 15, 255
+#: How many metrics to send at once, and how long to wait for the answer.
+BATCH, ANSWER_SECONDS = 100, 20
 
 
 def report(model: Path, folder: Path, deterministic: bool | None, file: Path) -> None:
@@ -50,6 +54,8 @@ def report(model: Path, folder: Path, deterministic: bool | None, file: Path) ->
         metrics = {"regularization rate": sweep.parameters[RATE]} | metrics
     if in_run_of_v1():
         log_to_run(metrics, sweep)
+    elif os.environ.get("MLFLOW_TRACKING_URI", "").startswith("azureml://"):
+        log_to_tracking_server(metrics, sweep)
     RunReport(
         metrics=metrics,
         model_sha256=sha256_of_file(model),
@@ -81,6 +87,40 @@ def log_to_run(metrics: dict[str, float], sweep: Sweep) -> None:
         run.log_table("sweep", row)
     # A thread sends the metrics, and the script would not wait for it at its end.
     run.flush()
+
+
+def log_to_tracking_server(metrics: dict[str, float], sweep: Sweep) -> None:
+    """Log the metrics, and the scores of the candidates in steps, to the run in the workspace.
+
+    A run of SDK v2 has no Azure package. Azure ML gives it the address of a tracking server, which
+    has the REST interface of MLflow. If it does not answer, the training is none the worse.
+    """
+    rows = [(name, value, 0) for name, value in metrics.items()]
+    for step, candidate in enumerate(sweep.candidates):
+        rows.append(("train accuracy", candidate.train_accuracy, step))
+        rows.append(("validation accuracy", candidate.validation_accuracy, step))
+    address = os.environ["MLFLOW_TRACKING_URI"].partition("?")[0].replace("azureml", "https", 1)
+    for first in range(0, len(rows), BATCH):
+        body = {
+            "run_id": os.environ["AZUREML_RUN_ID"],
+            "metrics": [
+                {"key": name, "value": value, "step": step, "timestamp": int(time.time() * 1000)}
+                for name, value, step in rows[first : first + BATCH]
+            ],
+        }
+        request = urllib.request.Request(
+            f"{address}/api/2.0/mlflow/runs/log-batch",
+            json.dumps(body).encode(),
+            {
+                "Authorization": f"Bearer {os.environ.get('MLFLOW_TRACKING_TOKEN')}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            urllib.request.urlopen(request, timeout=ANSWER_SECONDS).close()
+        except OSError as error:
+            log.warning("the portal does not show the metrics: %s", error)
+            return
 
 
 def table(sweep: Sweep) -> list[dict[str, float | str]]:
