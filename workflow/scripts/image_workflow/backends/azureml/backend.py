@@ -313,12 +313,12 @@ class AzureML:
                 run_id = self._run(training.run_id).id
                 registered = workspace.register_model(name, run_id, runs.MODEL, tags, properties)
                 versions = self._versions(registration, class_names) or [registered]
+            version, *doubles = versions
+            if ours:
                 # After a lost answer SDK v1 repeats the request, and registers a second version.
-                for double in versions[1:]:
+                for double in doubles:
                     workspace.delete("models", double.id, {})
-        version = versions[0]
-        if ours:
-            state.note_created(info, "models", version.id)
+                state.note_created(info, "models", version.id)
         log.info("%s version %s in workspace %s", name, version.version, info["name"])
         return Version(
             name=name,
