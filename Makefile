@@ -9,12 +9,12 @@ CODE := benchmarks tests tools workflow
 # process than cores, because the tests of the cloud often wait.
 PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(os.cpu_count() + 1)') \
   --dist loadfile --no-loadscope-reorder
-# The tests of the cloud take as long as all others, so they have a target of their own.
-CLOUD_TESTS := $(filter-out %_workflow.py %_fault_table.py,$(wildcard tests/azureml/test_*.py))
 # The longest files come first, so that no process works alone at the end.
+LONGEST := tests/workflow/test_whatever_happened.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
-LONGEST := tests/workflow/test_whatever_happened.py tests/azureml/test_azureml_workflow.py
-TESTS := $(LONGEST) $(filter-out $(LONGEST) $(CLOUD_TESTS),$(wildcard tests/*/test_*.py))
+# The tests of the cloud take as long as all others, so they have a target of their own.
+TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/%,$(wildcard tests/*/test_*.py))
+CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
 # The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.
@@ -50,16 +50,15 @@ report: .venv/installed  ## make results/report.html, one page with all results
 ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
 	@$(RUN)/python tools/ui.py
 
-test: .venv-dev/installed lint $(V2)  ## check the format and the code, and run all tests but those of test-azureml
+test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml
 	$(PYTEST) $(TESTS)
 
-test-quick: .venv-dev/installed lint  ## the same without the cloud, and with fewer random sequences
-	EXAMPLES=1 $(PYTEST) $(filter-out tests/azureml/%,$(TESTS))
+test-quick: .venv-dev/installed lint  ## the same with fewer random sequences
+	EXAMPLES=1 $(PYTEST) $(TESTS)
 
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
-	SDK=$(SDK) $(PYTEST) $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py)) \
-	  $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
+	SDK=$(SDK) $(PYTEST) $(CLOUD_TESTS) $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long

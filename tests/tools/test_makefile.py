@@ -45,7 +45,7 @@ def installed(planned: subprocess.CompletedProcess) -> set[str]:
         ("setup-azureml", {"azureml"}),
         ("azureml-demo", {"azureml"}),
         ("test-quick", {"dev"}),
-        ("test", {"dev", "azureml"}),
+        ("test", {"dev"}),
         ("test-azureml", {"dev", "azureml"}),
     ],
 )
