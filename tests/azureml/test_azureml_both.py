@@ -1,5 +1,6 @@
 """Use both SDKs in one workspace: each finds the runs and the models of the other."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,15 +55,20 @@ def test_what_one_sdk_trained_and_registered_is_found_by_the_other(clouds, one, 
         assert receipts[0][name] == receipts[1][name], name
 
 
-@IN_TURN
-def test_a_run_that_one_sdk_submitted_is_awaited_by_the_other(clouds, one, other):
-    first, second = clouds[one], clouds[other]
+def start_queued_run(first: Cloud, second: Cloud) -> subprocess.Popen:
+    """Start a training with the first SDK, and give its handle to the second when it is queued."""
     first.emulator.faults.set("slow_queue")
     process = first.start(MODEL, backend="azureml")
     wait_until(lambda: "Queued" in first.said())
-    kill_process_group(process)
     (second.path / HANDLE).parent.mkdir(parents=True)
     (second.path / HANDLE).write_bytes((first.path / HANDLE).read_bytes())
+    return process
+
+
+@IN_TURN
+def test_a_run_that_one_sdk_submitted_is_awaited_by_the_other(clouds, one, other):
+    first, second = clouds[one], clouds[other]
+    kill_process_group(start_queued_run(first, second))
     process = second.start(MODEL, backend="azureml")
     wait_until(lambda: "found, Queued" in second.said())
     first.emulator.faults.clear()
@@ -74,11 +80,7 @@ def test_a_run_that_one_sdk_submitted_is_awaited_by_the_other(clouds, one, other
 @IN_TURN
 def test_a_run_that_one_sdk_submitted_is_shown_and_cancelled_by_the_other(clouds, one, other):
     first, second = clouds[one], clouds[other]
-    first.emulator.faults.set("slow_queue")
-    process = first.start(MODEL, backend="azureml")
-    wait_until(lambda: "Queued" in first.said())
-    (second.path / HANDLE).parent.mkdir(parents=True)
-    (second.path / HANDLE).write_bytes((first.path / HANDLE).read_bytes())
+    process = start_queued_run(first, second)
     run_id = first.json(HANDLE)["run_id"]
     assert f"run {run_id}: Queued" in second.succeed("azureml_status")
     second.succeed("azureml_cancel")

@@ -20,7 +20,7 @@ import pytest
 
 import emulator_process
 from azureml_emulator import Emulator
-from emulator_process import capture, control
+from emulator_process import capture, control, write_source
 
 __all__ = ["capture", "control"]
 
@@ -152,11 +152,7 @@ def submit_script(workspace, *arguments, max_seconds=None, inputs=(), **options)
     from azureml.core import Environment, Experiment, RunConfiguration, ScriptRunConfig
 
     control("PUT", "computes/cpu-cluster")
-    source = Path("source")
-    source.mkdir(exist_ok=True)
-    (source / "train.py").write_text(Path(__file__).with_name("emulator_script.py").read_text())
-    (source / "package").mkdir(exist_ok=True)
-    (source / "package" / "module.py").write_text("value = 1\n")
+    source = write_source()
     settings = RunConfiguration()
     settings.target = "cpu-cluster"
     settings.environment = Environment("emulated")

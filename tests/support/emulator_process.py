@@ -35,6 +35,16 @@ def capture(function, *arguments, **options) -> dict:
     return result | {"seconds": time.monotonic() - started}
 
 
+def write_source() -> Path:
+    """Write `emulator_script.py` and a package into the folder `source`, and return the folder."""
+    source = Path("source")
+    source.mkdir(exist_ok=True)
+    (source / "train.py").write_text(Path(__file__).with_name("emulator_script.py").read_text())
+    (source / "package").mkdir(exist_ok=True)
+    (source / "package" / "module.py").write_text("value = 1\n")
+    return source
+
+
 def main(test_file: str, function: str, arguments: str) -> None:
     """Call a client function of a test file, and write its result to `result.json`."""
     sys.path.insert(0, str(Path(test_file).parent))

@@ -6,9 +6,8 @@ import contextlib
 import io
 import os
 import time
-from pathlib import Path
 
-from emulator_process import control
+from emulator_process import control, write_source
 
 #: The options that end a call in a few seconds when nobody answers.
 TIMEOUTS = {
@@ -72,15 +71,11 @@ def build_job(client, name, *arguments, max_seconds=None, **options):
     from azure.ai.ml import Input, command
 
     control("PUT", "computes/cpu-cluster")
-    source = Path("source")
-    source.mkdir(exist_ok=True)
-    (source / "train.py").write_text(Path(__file__).with_name("emulator_script.py").read_text())
-    (source / "package").mkdir(exist_ok=True)
-    (source / "package" / "module.py").write_text("value = 1\n")
+    source = write_source()
     data, environment = register_data(client), register_environment(client)
     arguments = ["--data ${{inputs.data}}", "--rate ${{inputs.rate}}", *arguments]
     defaults = {
-        "code": "source",
+        "code": str(source),
         "command": " ".join(["python train.py", *arguments]),
         "environment": f"{environment.name}:{environment.version}",
         "compute": "cpu-cluster",

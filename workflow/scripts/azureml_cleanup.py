@@ -12,16 +12,6 @@ from image_workflow.command import log
 from image_workflow.errors import UserError
 
 RECEIPT = Path("results/registered.json")
-#: The kinds of things in the ledger, as a message names one of them.
-SINGULAR = {
-    "models": "model",
-    "datasets": "dataset",
-    "data": "data",
-    "environments": "environment",
-    "paths": "path",
-    "clusters": "cluster",
-    "runs": "run",
-}
 AGAIN = "Run the same command again; it continues with what is left."
 
 
@@ -37,20 +27,20 @@ def main(options: argparse.Namespace) -> None:
     created = state.created(info)
     to_remove = [(kind, name) for kind in workspace.removal for name in created.get(kind, [])]
     for kind, name in to_remove:
-        log.info("to %s: %s %s", workspace.removal[kind], SINGULAR[kind], name)
+        log.info("to %s: %s %s", workspace.removal[kind], kind.removesuffix("s"), name)
     for kind, reason in workspace.kept.items():
         for name in created.get(kind, []):
-            log.info("kept: %s %s, %s", SINGULAR[kind], name, reason)
+            log.info("kept: %s %s, %s", kind.removesuffix("s"), name, reason)
     if not to_remove:
         log.info("nothing to delete in workspace %s", info["name"])
         return
     confirm(options.confirm)
     for kind, name in to_remove:
         how = workspace.removal[kind]
-        with failures.step(f"{how} {SINGULAR[kind]} {name}", AGAIN):
+        with failures.step(f"{how} {kind.removesuffix('s')} {name}", AGAIN):
             workspace.delete(kind, name, created)
         state.forget_created(info, kind, name)
-        log.info("%sd: %s %s", how, SINGULAR[kind], name)
+        log.info("%sd: %s %s", how, kind.removesuffix("s"), name)
     # The receipt's version no longer exists; the next call registers again.
     RECEIPT.unlink(missing_ok=True)
 

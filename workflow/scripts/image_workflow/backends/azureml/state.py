@@ -7,8 +7,11 @@ not lose it.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from image_workflow.backends.azureml import failures
 from image_workflow.files import write_json
 
 HANDLE = Path("results/azureml/handle.json")
@@ -57,6 +60,19 @@ def note_created(workspace: dict, kind: str, name: str) -> None:
     if name not in names:
         names.append(name)
         write_json(LEDGER, ledger)
+
+
+@contextmanager
+def noting_created(workspace: dict, kind: str, name: str) -> Iterator[None]:
+    """Note a creation before the block asks for it, and forget it if the service refuses."""
+    note_created(workspace, kind, name)
+    try:
+        yield
+    except Exception as error:
+        # Without a connection nobody knows what the service did.
+        if failures.kind(error) != failures.CONNECTION:
+            forget_created(workspace, kind, name)
+        raise
 
 
 def forget_created(workspace: dict, kind: str, name: str) -> None:

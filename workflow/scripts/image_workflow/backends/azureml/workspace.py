@@ -4,11 +4,15 @@ The backend, and the commands ``azureml_status``, ``azureml_cancel`` and ``azure
 nothing else of an SDK. So they do the same with either.
 """
 
+import importlib.metadata
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from image_workflow.backends.azureml.availability import available_workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class Workspace(Protocol):
     ----------
     info : dict of str
         ``name``, ``resource_group``, ``subscription_id`` and ``location``.
+    package : str
+        The package of the SDK.
     unused_packages : tuple of str
         The packages of the conda file that a run of this SDK does not get.
     removal : dict of str
@@ -154,6 +160,7 @@ class Workspace(Protocol):
     """
 
     info: dict[str, str]
+    package: str
     unused_packages: tuple[str, ...]
     removal: dict[str, str]
     kept: dict[str, str]
@@ -248,4 +255,11 @@ def open_workspace(azureml: dict) -> Workspace:
         from image_workflow.backends.azureml.v2.workspace import connect
     else:
         from image_workflow.backends.azureml.v1.workspace import connect
-    return connect(config, azureml["auth"], azureml["connect_seconds"])
+    workspace = connect(config, azureml["auth"], azureml["connect_seconds"])
+    info = workspace.info
+    log.info(
+        "workspace %s in %s, resource group %s, %s %s",
+        *(info["name"], info["location"], info["resource_group"]),
+        *(workspace.package, importlib.metadata.version(workspace.package)),
+    )
+    return workspace

@@ -63,14 +63,8 @@ def create(workspace, settings: dict, workspace_info: dict) -> None:
         max_nodes=settings["max_nodes"],
         idle_seconds_before_scaledown=settings["idle_seconds"],
     )
-    state.note_created(workspace_info, "clusters", name)
-    try:
+    with state.noting_created(workspace_info, "clusters", name):
         target = within(120, ComputeTarget.create, workspace, name, configuration)
-    except Exception as error:
-        if failures.kind(error) != failures.CONNECTION:
-            # The service refused, so there is no cluster.
-            state.forget_created(workspace_info, "clusters", name)
-        raise
     try:
         within(CREATION_MINUTES * 60 + 60, wait, target)
     except Exception:

@@ -1,7 +1,5 @@
 """Sign in, and open the workspace within a deadline."""
 
-import importlib.metadata
-import logging
 import os
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from image_workflow.backends.azureml.workspace import (
 )
 from image_workflow.deadline import within
 
-log = logging.getLogger(__name__)
-
 
 class WorkspaceV1:
     """A workspace through azureml-core, see :class:`image_workflow.backends.azureml.workspace`.
@@ -27,6 +23,7 @@ class WorkspaceV1:
     workspace : azureml.core.Workspace
     """
 
+    package = "azureml-core"
     unused_packages = ()
     removal = deletion.REMOVAL
     kept = deletion.KEPT
@@ -124,11 +121,6 @@ def connect(config: Path, auth: str, seconds: float) -> WorkspaceV1:
     with failures.step("open the workspace", signin.ADVICE):
         account = authentication(signin.configured_way(auth))
         workspace = within(seconds, Workspace.from_config, str(config), auth=account)
-    log.info(
-        "workspace %s in %s, resource group %s, azureml-core %s",
-        *(workspace.name, workspace.location, workspace.resource_group),
-        importlib.metadata.version("azureml-core"),
-    )
     return WorkspaceV1(workspace)
 
 

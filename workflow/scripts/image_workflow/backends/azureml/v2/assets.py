@@ -1,5 +1,8 @@
 """Find something in the workspace, or archive it."""
 
+#: How many digits of a checksum are the version of a data asset or an environment.
+VERSION_LENGTH = 24
+
 
 def find(collection, *names: str):
     """Return something by its name, or by its name and version, or None.

@@ -51,14 +51,8 @@ def create(client, settings: dict, workspace_info: dict) -> None:
         max_instances=settings["max_nodes"],
         idle_time_before_scale_down=settings["idle_seconds"],
     )
-    state.note_created(workspace_info, "clusters", name)
-    try:
+    with state.noting_created(workspace_info, "clusters", name):
         poller = within(ANSWER_SECONDS, client.compute.begin_create_or_update, wanted)
-    except Exception as error:
-        if failures.kind(error) != failures.CONNECTION:
-            # The service refused, so there is no cluster.
-            state.forget_created(workspace_info, "clusters", name)
-        raise
     try:
         wait(poller, name)
     except Exception:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
 from image_workflow.backends.azureml.uploads import ARRAYS, FOLDER
-from image_workflow.backends.azureml.v2.assets import find
+from image_workflow.backends.azureml.v2.assets import VERSION_LENGTH, find
 from image_workflow.backends.azureml.v2.storage import Storage
 from image_workflow.deadline import within
 
@@ -13,8 +13,6 @@ log = logging.getLogger(__name__)
 
 #: A data asset must not have the name of a dataset of SDK v1, which the tutorial registers.
 SUFFIX = "_arrays"
-#: How many characters of the checksum are the version.
-VERSION_LENGTH = 24
 
 
 def register(

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.v2.assets import find
+from image_workflow.backends.azureml.v2.assets import VERSION_LENGTH, find
 from image_workflow.deadline import within
 from image_workflow.lineage.checksums import sha256_of_json
 
@@ -15,7 +15,6 @@ log = logging.getLogger(__name__)
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
 #: The packages of the conda file that only a run of SDK v1 needs.
 RUNTIME_OF_V1 = "azureml-defaults", "azureml-dataset-runtime"
-VERSION_LENGTH = 24
 
 
 def register(client, file: Path, name: str, workspace_info: dict) -> str:

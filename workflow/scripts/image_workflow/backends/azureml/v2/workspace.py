@@ -1,6 +1,5 @@
 """Sign in, and open the workspace within a deadline."""
 
-import importlib.metadata
 import itertools
 import json
 import logging
@@ -28,8 +27,6 @@ from image_workflow.backends.azureml.workspace import (
     Submission,
 )
 from image_workflow.deadline import within
-
-log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 120
 SUBMISSION_SECONDS = 600
@@ -65,6 +62,7 @@ class WorkspaceV2:
         ``name``, ``resource_group``, ``subscription_id`` and ``location``.
     """
 
+    package = "azure-ai-ml"
     unused_packages = environment.RUNTIME_OF_V1
     removal = REMOVAL
     kept = KEPT
@@ -198,11 +196,6 @@ def connect(config: Path, auth: str, seconds: float) -> WorkspaceV2:
         if way == "interactive":
             seconds = max(seconds, INTERACTIVE_SECONDS)
         workspace = within(seconds, client.workspaces.get, names["workspace_name"])
-    log.info(
-        "workspace %s in %s, resource group %s, azure-ai-ml %s",
-        *(workspace.name, workspace.location, workspace.resource_group),
-        importlib.metadata.version("azure-ai-ml"),
-    )
     # The names of config.json, as with SDK v1: the service may write them in another case.
     info = {
         "name": names["workspace_name"],
