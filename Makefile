@@ -13,7 +13,7 @@ PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(o
 LONGEST := tests/workflow/test_whatever_happened.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # The tests of the cloud take as long as all others, so they have a target of their own.
-TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/%,$(wildcard tests/*/test_*.py))
+TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/% tests/faults/%,$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
@@ -28,7 +28,7 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml test-long report ui azureml-demo bench \
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults test-long report ui azureml-demo bench \
   format lint lock docs clean
 
 help:  ## list the targets
@@ -59,6 +59,9 @@ test-quick: .venv-dev/installed lint  ## the same with fewer random sequences
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
 	SDK=$(SDK) $(PYTEST) $(CLOUD_TESTS) $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
+
+faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
+	$(PYTEST) $(wildcard tests/faults/test_*.py)
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long

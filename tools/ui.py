@@ -61,7 +61,7 @@ def pages(server: str, receipt: dict, experiment: dict) -> str:
         The experiment of the run, as MLflow's REST API describes it.
     """
     runs = f"{server}/#/experiments/{experiment['experiment_id']}/runs"
-    # See RUN_LIST in mlflow_registry.py, which earlier versions of this workflow did not set.
+    # See RUN_LIST in backends/mlflow/texts.py, which earlier versions of this workflow did not set.
     keys = [tag["key"] for tag in experiment.get("tags", [])]
     view = "&viewStateShareKey=accuracy" if "mlflow.sharedViewState.accuracy" in keys else ""
     return (

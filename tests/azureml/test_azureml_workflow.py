@@ -165,7 +165,7 @@ def test_a_cloud_model_is_kept_under_azureml_and_auto_but_not_under_local(cloud_
     assert "Nothing to be done" in cloud.succeed("-n", RECEIPT, backend="auto")
 
 
-@pytest.mark.parametrize("module", ["preview.py", "image_workflow/backends/mlflow_registry.py"])
+@pytest.mark.parametrize("module", ["preview.py", "image_workflow/backends/mlflow/registry.py"])
 def test_an_edit_of_code_that_training_does_not_import_plans_no_training(
     cloud_run, tmp_path, module
 ):

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 import yaml
 from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
 
 import register
-from image_workflow.backends import mlflow_registry
+from image_workflow.backends.mlflow import database, registry, texts
 from image_workflow.backends.settings import BackendSettings
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import ImageClass
@@ -148,7 +149,7 @@ def test_a_description_names_the_classes(options: Namespace, names: dict, line: 
     described = register.registration(options)
     classes = [ImageClass(label, name, 1, 1) for label, name in names.items()]
     changed = replace(described, data_set=replace(described.data_set, classes=classes))
-    assert line in mlflow_registry.description(changed).split("  \n")
+    assert line in texts.description(changed).split("  \n")
 
 
 def test_the_version_has_signature_example_and_pinned_requirements(options: Namespace):
@@ -352,9 +353,9 @@ def test_a_registration_that_was_killed_is_continued(options: Namespace, monkeyp
 def test_a_run_of_another_user_is_left_alone(options: Namespace):
     """Others may register the same model on the same server at this moment."""
     mlflow.set_tracking_uri(options.registry_uri)
-    tags = mlflow_registry.content_tags(register.registration(options))
+    tags = texts.content_tags(register.registration(options))
     client = mlflow.MlflowClient()
-    experiment = mlflow_registry.experiment_id(options.experiment_name)
+    experiment = registry.experiment_id(options.experiment_name)
     other = client.create_run(experiment, tags=tags | {"mlflow.user": "another"})
     assert registered(options)["version"] == 1
     assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
@@ -505,16 +506,16 @@ def test_parameters_that_mlflow_does_not_take_are_changed(options: Namespace):
         "text": long,
     }
     changed = replace(described, parameters=described.parameters | given)
-    logged = mlflow_registry.run_parameters(changed)
-    registry = mlflow_registry.MlflowRegistry(BackendSettings.from_options(options))
-    registry.register(changed)
-    registry.register(replace(changed, name="other"))  # finds the run by its parameters
+    logged = texts.run_parameters(changed)
+    store = registry.MlflowRegistry(BackendSettings.from_options(options))
+    store.register(changed)
+    store.register(replace(changed, name="other"))  # finds the run by its parameters
     (run,) = runs(options)
     assert run.data.params == logged
     assert logged["pca_2___whiten"] == "true"
     assert logged["text"].startswith("layer, layer, ")
     other = replace(changed, parameters=changed.parameters | {"text": f"{long}other"})
-    assert mlflow_registry.run_parameters(other)["text"] != logged["text"]
+    assert texts.run_parameters(other)["text"] != logged["text"]
 
 
 # ---- URIs -------------------------------------------------------------------------
@@ -530,7 +531,7 @@ def test_parameters_that_mlflow_does_not_take_are_changed(options: Namespace):
     ],
 )
 def test_only_an_sqlite_store_is_a_file(uri: str, file: str | None):
-    assert mlflow_registry.sqlite_file(uri) == (Path(file) if file else None)
+    assert database.sqlite_file(uri) == (Path(file) if file else None)
 
 
 # ---- Unusable registries --------------------------------------------------------
@@ -577,7 +578,7 @@ def columns(path: Path) -> list[tuple]:
 
 def test_a_new_database_has_the_schema_of_mlflows_own(tmp_path: Path, empty_store: Path):
     path = tmp_path / "new" / "mlflow.db"
-    mlflow_registry.make_database(path)
+    database.make_database(path)
     assert columns(path) == columns(empty_store) != []
     assert [found.name for found in path.parent.iterdir()] == ["mlflow.db"]
 
@@ -592,16 +593,16 @@ def test_the_uri_of_a_new_database_may_have_settings(options: Namespace, tmp_pat
 def test_a_database_that_another_process_created_is_kept(tmp_path: Path):
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"another's")
-    mlflow_registry.make_database(path)
+    database.make_database(path)
     assert path.read_bytes() == b"another's"
     assert [found.name for found in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 def test_a_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch):
     def fail(*_):
-        raise mlflow_registry.MlflowException("no")
+        raise MlflowException("no")
 
     monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", fail)
-    with pytest.raises(mlflow_registry.MlflowException):
-        mlflow_registry.make_database(tmp_path / "mlflow.db")
+    with pytest.raises(MlflowException):
+        database.make_database(tmp_path / "mlflow.db")
     assert list(tmp_path.iterdir()) == []

@@ -90,7 +90,7 @@ def registry_of(training: Training, settings: BackendSettings) -> Registry:
     """Return the registry of the backend that trained the model."""
     # Both MLflow and the SDK take seconds to import, and one of them suffices.
     if training.backend == "local":
-        from image_workflow.backends.mlflow_registry import MlflowRegistry
+        from image_workflow.backends.mlflow.registry import MlflowRegistry
 
         return MlflowRegistry(settings)
     from image_workflow.backends.azureml.backend import AzureML

@@ -1,6 +1,6 @@
 """The interface of the backends: a trainer and a registry.
 
-``local`` trains with ``local.LocalTrainer`` and registers with ``mlflow_registry.MlflowRegistry``.
+``local`` trains with ``local.LocalTrainer`` and registers with ``mlflow.registry.MlflowRegistry``.
 They are separate, so that an edit of the registry trains nothing. ``azureml`` does both with
 ``azureml.backend.AzureML``.
 """
@@ -8,12 +8,12 @@ They are separate, so that an edit of the registry trains nothing. ``azureml`` d
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.code import code_digests
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import DataSet, Metrics, Training, Version
+from image_workflow.lineage.results import DataSet, Metrics, Receipt, Training, Version
 from image_workflow.models.settings import TrainingSettings
 
 
@@ -123,8 +123,32 @@ class Trainer(Protocol):
         """
 
 
+class Check(NamedTuple):
+    """A comparison of what the receipt says with what was found.
+
+    Attributes
+    ----------
+    what : str
+        What was compared, such as ``artifacts of version 1``.
+    expected, found : str
+        Checksums or other short texts.
+    """
+
+    what: str
+    expected: str
+    found: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the expected text was found."""
+        return self.expected == self.found
+
+
 class Registry(Protocol):
     """Registers a model. The call may be interrupted and repeated: nothing is registered twice."""
 
     def register(self, registration: Registration) -> Version:
         """Register the model once for its content, and return its version."""
+
+    def check(self, receipt: Receipt) -> list[Check]:
+        """Compare the registered version and its artifacts with the receipt; change nothing."""
