@@ -13,9 +13,9 @@ WIDTHS = 48, 88, 9, 40
 def report_fault(record_property: Callable) -> Callable[..., None]:
     """Return a function that adds a row to the table. A test calls it after its assertions.
 
-    Its arguments are the fault (``injected``), the ``message`` that the user saw, the ``exit_code``,
-    what the next plain run ended with (``then``), and how many files or versions were ``lost`` or
-    registered twice (``duplicates``), as the test counted them.
+    Its arguments are the fault (``injected``), the ``message`` that the user saw, the
+    ``exit_code``, what the next plain run ended with (``then``), and how many files or versions
+    were ``lost`` or registered twice (``duplicates``), as the test counted them.
     """
 
     def report(
