@@ -11,6 +11,7 @@ import pytest
 
 from checkout import TOP, Checkout
 from picture_checks import data_set_of
+from training import write_training_file
 
 SCRIPTS = TOP / "workflow/scripts"
 PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -21,6 +22,7 @@ import argparse, sys, time, warnings
 sys.path.append({str(SCRIPTS)!r})
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
+from training import write_training_file
 
 def main(options):
     log.info("started")
@@ -203,8 +205,8 @@ def test_download_ends_its_error_with_advice(tmp_path: Path):
     [
         "preview.py --images broken.npy --labels labels.npy --dataset-file dataset.json"
         " --output preview.png",
-        "evaluate.py --model broken.npy --sweep sweep.json --test-images broken.npy"
-        " --test-labels labels.npy"
+        "evaluate.py --model broken.npy --training training.json --sweep sweep.json"
+        " --test-images broken.npy --test-labels labels.npy"
         " --dataset-file dataset.json --output metrics.json",
     ],
 )
@@ -212,6 +214,7 @@ def test_damaged_array_is_an_unexpected_error(tmp_path: Path, line: str):
     # The workflow's own programs write no damaged arrays, so the traceback may help to find out
     # where this one came from.
     (tmp_path / "broken.npy").write_text("broken")
+    write_training_file(tmp_path / "broken.npy")
     np.save(tmp_path / "labels.npy", np.zeros(3, np.uint8))
     data_set_of(["zero", "one"], [3, 0], [3, 0]).write(tmp_path / "dataset.json")
     before = set(tmp_path.iterdir())

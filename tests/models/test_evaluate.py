@@ -16,6 +16,7 @@ from image_workflow.lineage.results import RATE, Metrics, Sweep
 from image_workflow.models.estimator import features, tutorial_estimator
 from picture_checks import data_set_of
 from samples import labelled_images
+from training import write_training_file
 
 KEYS = [
     "accuracy",
@@ -117,6 +118,7 @@ def options(tmp_path: Path) -> Namespace:
     Sweep({RATE: 0.5}, n_train=60, n_validation=0, candidates=[]).write(tmp_path / "sweep.json")
     return Namespace(
         model=tmp_path / "model.pkl",
+        training=tmp_path / "training.json",
         sweep=tmp_path / "sweep.json",
         estimator_folder=None,
         test_images=tmp_path / "test-images.npy",
@@ -132,6 +134,7 @@ def test_file_has_the_metrics_of_the_model(options: Namespace):
     train, test = slice(0, 60), slice(60, 80)
     model = tutorial_estimator(0.5, 42).fit(features(images[train]), labels[train])
     joblib.dump(model, options.model)
+    write_training_file(options.model)
     evaluate.main(options)
     metrics = json.loads(options.output.read_text())
     assert list(metrics) == KEYS
@@ -148,6 +151,7 @@ def test_file_has_the_parameters_of_another_estimator(options: Namespace):
     Sweep(parameters, n_train=60, n_validation=0, candidates=[]).write(options.sweep)
     # Any type of number will do as a label.
     joblib.dump(Broken(np.array([4.0] * 20)), options.model)
+    write_training_file(options.model)
     evaluate.main(options)
     metrics = json.loads(options.output.read_text())
     assert list(metrics) == ["parameters" if key == RATE else key for key in KEYS]
@@ -173,6 +177,7 @@ def test_file_has_the_parameters_of_another_estimator(options: Namespace):
 )
 def test_what_another_estimator_may_predict(options: Namespace, found: object, message: str | None):
     joblib.dump(Broken(found), options.model)
+    write_training_file(options.model)
     if message is None:
         evaluate.main(options)
         return

@@ -23,6 +23,7 @@ import fit
 from checkout import TOP
 from image_workflow.errors import UserError
 from image_workflow.lineage import code
+from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.models import sweep
 from image_workflow.models.estimator import features, predict
 from image_workflow.models.own_estimator import check
@@ -158,9 +159,10 @@ def test_class_of_the_user_is_loaded_from_its_folder(tmp_path: Path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; from image_workflow.models.estimator import load_model;"
-        "print(load_model(Path('model.pkl'), Path('.')).brightest)"
+        "print(load_model(Path('model.pkl'), sys.argv[2], Path('.')).brightest)"
     )
-    command = [sys.executable, "-c", code, TOP / "workflow/scripts"]
+    sha256 = sha256_of_file(tmp_path / "model.pkl")
+    command = [sys.executable, "-c", code, TOP / "workflow/scripts", sha256]
     printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert float(printed.stdout) == features(SMALL[0]).mean()
 

@@ -15,6 +15,7 @@ from image_workflow.models.confidences import PROBABILITY, SCORE
 from image_workflow.models.estimator import features, tutorial_estimator
 from picture_checks import check_layout, class_names, data_set_of, words
 from samples import labelled_images
+from training import write_training_file
 
 CLASSES = [0, 1, 2, 3]
 
@@ -165,12 +166,14 @@ def test_polarity_decides_what_is_white(polarity: str, light: int):
 
 def test_program_draws_the_models_mistakes(tmp_path: Path, model, test_set):
     joblib.dump(model, tmp_path / "model.pkl")
+    write_training_file(tmp_path / "model.pkl")
     for kind, array in zip(("images", "labels"), test_set, strict=True):
         np.save(tmp_path / f"{kind}.npy", array)
     names = class_names(4, "short")
     data_set_of(names, [1] * 4, [1] * 4).write(tmp_path / "dataset.json")
     options = Namespace(
         model=tmp_path / "model.pkl",
+        training=tmp_path / "training.json",
         images=tmp_path / "images.npy",
         labels=tmp_path / "labels.npy",
         dataset_file=tmp_path / "dataset.json",

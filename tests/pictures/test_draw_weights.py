@@ -21,6 +21,7 @@ from image_workflow.models.estimator import assembled, features, tutorial_estima
 from image_workflow.models.own_estimator import is_linear
 from picture_checks import check_layout, class_names, data_set_of, words
 from samples import SETS
+from training import write_training_file
 
 
 def coefficients_of(count: int) -> np.ndarray:
@@ -93,10 +94,12 @@ def test_program_draws_the_models_coefficients(tmp_path: Path):
             *(sign * coefficients_of(3), [0.0, 0.0, 0.0], [1, 1, 1]),
         )
         joblib.dump(model, tmp_path / "model.pkl")
+        write_training_file(tmp_path / "model.pkl")
         names = class_names(4, "short")
         data_set_of(names, [1] * 4, [1] * 4, rows=5, columns=4).write(tmp_path / "dataset.json")
         options = Namespace(
             model=tmp_path / "model.pkl",
+            training=tmp_path / "training.json",
             estimator_folder=None,
             dataset_file=tmp_path / "dataset.json",
             output=tmp_path / "weights.png",

@@ -20,11 +20,12 @@ from checkout import TOP
 sys.path.append(str(TOP / "workflow/scripts"))
 
 from image_workflow.newton import NewtonOneVsRest
+from training import write_training_file
 
 SCRIPTS = TOP / "workflow/scripts"
 # What describe.py takes from a data set's entry.
 TEXTS = {"name": "data", "description": None, "license": None}
-ENTRY = TEXTS | {"classes": [], "polarity": "light_on_dark"}
+ENTRY = TEXTS | {"classes": [], "polarity": "light_on_dark", "files": {}}
 
 
 def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:
@@ -37,11 +38,12 @@ def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:
         results = Path(temporary)
         model, metrics = results / "model.pkl", results / "metrics.json"
         described = {"--dataset-file": results / "dataset.json"}
-        of_model = {"--model": model, **described}
+        of_model = {"--model": model, "--training": results / "training.json", **described}
         measured = {f"--test{option[1:]}": path for option, path in test.items()}
         description = {"--data-folder": data, "--entry": json.dumps(ENTRY)}
         run_program("describe.py", description, results / "dataset.json")
         run_program("fit.py", {"--data-folder": data, "--threads": threads}, model, rates)
+        write_training_file(model)
         chosen = {"--sweep": results / "sweep.json"}
         run_program("evaluate.py", {**of_model, **chosen, **measured}, metrics)
         for picture, options in {

@@ -5,6 +5,8 @@ import itertools
 import json
 from pathlib import Path
 
+from image_workflow.lineage.checksums import sha256_of_file
+from image_workflow.lineage.results import Training
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 #: Fixed here, so that a test need not give them.
@@ -26,6 +28,22 @@ def training_options(**changes) -> argparse.Namespace:
 def training_settings(**changes) -> TrainingSettings:
     """Return the settings with those options."""
     return TrainingSettings.from_options(training_options(**changes))
+
+
+def write_training_file(model: Path, **changes) -> Path:
+    """Write training.json for the model that is in the file now, and return its path."""
+    content = {
+        "backend": "local",
+        "backend_reason": "no workspace is configured",
+        "model_sha256": sha256_of_file(model),
+        "machine": {"processor": "any", "blas": ["openblas 0.3"], "numpy_simd": []},
+        "deterministic": True,
+        "arguments": [],
+        "environment": {},
+    }
+    training = model.with_name("training.json")
+    Training(**content | changes).write(training)
+    return training
 
 
 NUMBERS = itertools.count()

@@ -131,7 +131,9 @@ USERS = {
     "scripts/image_workflow/lineage/checksums.py": ALL,
     "scripts/image_workflow/lineage/code.py": TRAINING,
     "scripts/image_workflow/lineage/content.py": [],
-    "scripts/image_workflow/lineage/custody.py": ["register"],
+    "scripts/image_workflow/lineage/custody.py": sorted(
+        set(ALL) - {"convert", "download"},
+    ),
     "scripts/image_workflow/lineage/git.py": ["register"],
     "scripts/image_workflow/lineage/job_records.py": ALL,
     "scripts/image_workflow/lineage/machine.py": TRAINING,

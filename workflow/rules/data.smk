@@ -23,7 +23,7 @@ include: "download.smk" if DOWNLOADED else "convert.smk"
 PARSE_CODE = code_of("parse.py", "data.yaml")
 PARSE_RECIPES = {part: recipe(checksums, PARSE_CODE) for part, checksums in SET_SHA256.items()}
 
-# What pictures, metrics and registry show of the data set.
+# What pictures, metrics and registry show of the data set, and the checksums of its files.
 DESCRIPTION = {
     "name": DATASET_NAME,
     "description": DATASET.get("description"),
@@ -31,6 +31,8 @@ DESCRIPTION = {
     "classes": [str(name) for name in DATASET.get("classes", [])],
     # For own images, conversion.json has the polarity.
     "polarity": DATASET.get("polarity", "as_is"),
+    # Own images have no checksums beforehand.
+    "files": dict(sorted(DATASET.get("files", {}).items())),
 }
 DESCRIBE_CODE = code_of("describe.py", "data.yaml")
 DESCRIBE_RECIPE = recipe(DESCRIPTION, DESCRIBE_CODE)

@@ -66,6 +66,7 @@ rule train:
 rule evaluate:
     input:
         model="results/model.pkl",
+        training="results/training.json",
         sweep="results/sweep.json",
         test_images="results/arrays/test-images.npy",
         test_labels="results/arrays/test-labels.npy",
@@ -89,7 +90,7 @@ rule evaluate:
     message:
         "Measure the model on the test set"
     shell:
-        "{params.python:q} {params.program:q} --model {input.model} {params.estimator[folder]:q}"
-        " --sweep {input.sweep} --test-images {input.test_images} --test-labels {input.test_labels}"
+        "{params.python:q} {params.program:q} --model {input.model} --training {input.training}"
+        " {params.estimator[folder]:q} --sweep {input.sweep} --test-images {input.test_images} --test-labels {input.test_labels}"
         " --dataset-file {input.dataset}"
         " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"

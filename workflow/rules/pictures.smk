@@ -123,6 +123,7 @@ rule draw_confusion:
 rule draw_mistakes:
     input:
         model="results/model.pkl",
+        training="results/training.json",
         images="results/arrays/test-images.npy",
         labels="results/arrays/test-labels.npy",
         dataset="results/dataset.json",
@@ -151,7 +152,7 @@ rule draw_mistakes:
         "Draw {output.png}"
     shell:
         "{params.python:q} {params.program:q}"
-        " --model {input.model} {params.estimator[folder]:q}"
+        " --model {input.model} --training {input.training} {params.estimator[folder]:q}"
         " --images {input.images} --labels {input.labels} --dataset-file {input.dataset}"
         " --output {output.png} --record {output.record} {params.recipe} --log {log}"
 
@@ -161,6 +162,7 @@ if IS_LINEAR:
     rule draw_weights:
         input:
             model="results/model.pkl",
+            training="results/training.json",
             dataset="results/dataset.json",
         output:
             png=report(
@@ -187,8 +189,9 @@ if IS_LINEAR:
             "Draw {output.png}"
         shell:
             "{params.python:q} {params.program:q}"
-            " --model {input.model} {params.estimator[folder]:q} --dataset-file {input.dataset}"
-            " --output {output.png} --record {output.record} {params.recipe} --log {log}"
+            " --model {input.model} --training {input.training} {params.estimator[folder]:q}"
+            " --dataset-file {input.dataset} --output {output.png}"
+            " --record {output.record} {params.recipe} --log {log}"
 
 
 if IS_SWEEP:

@@ -8,8 +8,9 @@ import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.data import idx
-from image_workflow.data.arrays import IDX_FILES, load_arrays
+from image_workflow.data.arrays import IDX_FILES, check_arrays, load_arrays
 from image_workflow.errors import UserError
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import Conversion, DataSet, ImageClass
 
@@ -71,20 +72,25 @@ def named_labels(train: np.ndarray, test: np.ndarray, names: list[str]) -> dict[
 def main(options: argparse.Namespace) -> None:
     for path in options.remove:
         path.unlink(missing_ok=True)
+    files = [options.data_folder / f"{name}.npy" for name in IDX_FILES]
+    files += [options.conversion] if options.conversion else []
+    inputs = checked_inputs(options.record, files)
     entry, conversion = json.loads(options.entry), None
     arrays = load_arrays(options.data_folder)
-    inputs = [options.data_folder / f"{name}.npy" for name in IDX_FILES]
     if options.conversion:
         conversion = Conversion.read(options.conversion)
         names = {int(label): name for label, name in conversion.class_names.items()}
         # Ink on paper was inverted, so that 0 is the background.
         polarity = "as_is" if conversion.polarity == "as_is" else "light_on_dark"
-        inputs.append(options.conversion)
     else:
         names = named_labels(arrays["train-labels"], arrays["test-labels"], entry["classes"])
         polarity = entry["polarity"]
     texts = {key: entry[key] for key in ("name", "description", "license")}
     data_set = describe(arrays, names, polarity, conversion, **texts)
+    if entry["files"]:
+        check_arrays(
+            data_set.idx_sha256, entry["files"], options.data_folder, "the data set's entry"
+        )
     data_set.write(options.output)
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d classes", options.output, len(names))
@@ -98,7 +104,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--entry",
         required=True,
-        help="name, description, license, classes and polarity of the data set, as JSON",
+        help="what describes the data set, and the checksums of its IDX files, as JSON",
     )
     parser.add_argument(
         "--conversion", type=Path, nargs="?", help="conversion.json, if the images were converted"

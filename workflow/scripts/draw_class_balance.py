@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from image_workflow.command import log, run
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet
 from image_workflow.pictures.style import (
@@ -109,9 +110,10 @@ def _explain(page: Axes, height: float) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, [options.dataset_file])
     data_set = DataSet.read(options.dataset_file)
     save(draw(data_set), options.output)
-    write_record(options.record, outputs=[options.output], inputs=[options.dataset_file])
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d classes", options.output, len(data_set.classes))
 
 

@@ -9,6 +9,7 @@ from matplotlib.colors import FuncNorm
 from matplotlib.patches import Rectangle
 
 from image_workflow.command import log, run
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import Metrics
 from image_workflow.pictures.style import (
@@ -165,9 +166,10 @@ def _draw_colour_bar(axes: Axes, colours: ScalarMappable) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, [options.metrics])
     metrics = Metrics.read(options.metrics)
     save(draw(metrics), options.output)
-    write_record(options.record, outputs=[options.output], inputs=[options.metrics])
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d classes", options.output, len(metrics.classes))
 
 

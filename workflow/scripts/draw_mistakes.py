@@ -8,8 +8,9 @@ import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.imports import add_estimator_folder_option, fast_imports
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet
+from image_workflow.lineage.results import DataSet, Training
 from image_workflow.models.confidences import PROBABILITY, confidences
 from image_workflow.models.estimator import load_model, predict
 from image_workflow.pictures.style import (
@@ -129,14 +130,16 @@ def _message(text: str) -> Figure:
 
 
 def main(options: argparse.Namespace) -> None:
-    model = load_model(options.model, options.estimator_folder)
+    inputs = [options.model, options.training, options.images, options.labels]
+    checksums = checked_inputs(options.record, [*inputs, options.dataset_file])
+    sha256 = Training.read(options.training).model_sha256
+    model = load_model(options.model, sha256, options.estimator_folder)
     images = np.load(options.images, mmap_mode="r")
     labels = np.load(options.labels)
     data_set = DataSet.read(options.dataset_file)
     mistakes = find_mistakes(model, images, labels)
     save(draw(mistakes, images, labels, data_set.class_names(), data_set.polarity), options.output)
-    inputs = [options.model, options.images, options.labels, options.dataset_file]
-    write_record(options.record, outputs=[options.output], inputs=inputs)
+    write_record(options.record, outputs=[options.output], inputs=checksums)
     total = len(mistakes.indices)
     log.info("%s: %d of %d mistakes", options.output, min(MOST, total), total)
 
@@ -144,6 +147,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="draw_mistakes.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--training", type=Path, required=True, help="training.json")
     add_estimator_folder_option(parser)
     parser.add_argument("--images", type=Path, required=True, help="the .npy of the test images")
     parser.add_argument("--labels", type=Path, required=True, help="the .npy of their labels")

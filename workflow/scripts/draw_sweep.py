@@ -9,6 +9,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import RATE, Sweep
 from image_workflow.pictures.candidates import (
@@ -163,6 +164,7 @@ def show_percent(axis: Axis) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, [options.sweep])
     sweep = Sweep.read(options.sweep)
     if not sweep.candidates:
         raise UserError(
@@ -170,7 +172,7 @@ def main(options: argparse.Namespace) -> None:
             "of each parameter. Give several values of one to compare them."
         )
     save(draw(sweep), options.output)
-    write_record(options.record, outputs=[options.output], inputs=[options.sweep])
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d candidates", options.output, len(sweep.candidates))
 
 

@@ -11,8 +11,9 @@ from matplotlib.colors import Normalize
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
 from image_workflow.imports import add_estimator_folder_option
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet
+from image_workflow.lineage.results import DataSet, Training
 from image_workflow.models.estimator import load_model, weights
 from image_workflow.pictures.style import (
     DPI,
@@ -83,14 +84,15 @@ def checked(coefficients: np.ndarray, shape: tuple[int, int], classes: int) -> n
 
 
 def main(options: argparse.Namespace) -> None:
-    model = load_model(options.model, options.estimator_folder)
+    inputs = checked_inputs(options.record, [options.model, options.training, options.dataset_file])
+    sha256 = Training.read(options.training).model_sha256
+    model = load_model(options.model, sha256, options.estimator_folder)
     data_set = DataSet.read(options.dataset_file)
     names = data_set.class_names()
     shape = data_set.rows, data_set.columns
     classes = np.ravel(model.classes_).tolist()
     coefficients = checked(weights(model)[0], shape, len(classes))
     save(draw(coefficients, shape, [names[label] for label in classes]), options.output)
-    inputs = [options.model, options.dataset_file]
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d classes", options.output, len(classes))
 
@@ -98,6 +100,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="draw_weights.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--training", type=Path, required=True, help="training.json")
     add_estimator_folder_option(parser)
     parser.add_argument("--dataset-file", type=Path, required=True, help="dataset.json")
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")

@@ -9,8 +9,9 @@ import numpy as np
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
 from image_workflow.imports import add_estimator_folder_option, fast_imports
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
-from image_workflow.lineage.results import DataSet, Metrics, Sweep
+from image_workflow.lineage.results import DataSet, Metrics, Sweep, Training
 from image_workflow.models.estimator import load_model, predict
 
 with fast_imports(hide="pandas"):
@@ -69,22 +70,25 @@ def measure(
 
 
 def main(options: argparse.Namespace) -> None:
-    model = load_model(options.model, options.estimator_folder)
+    inputs = [options.model, options.training, options.sweep, options.dataset_file]
+    inputs += [options.test_images, options.test_labels]
+    checksums = checked_inputs(options.record, inputs)
+    sha256 = Training.read(options.training).model_sha256
+    model = load_model(options.model, sha256, options.estimator_folder)
     truth = np.load(options.test_labels)
     predicted = predict(model, np.load(options.test_images, mmap_mode="r"))
     data_set = DataSet.read(options.dataset_file)
     parameters = Sweep.read(options.sweep).parameters
     metrics = measure(truth, predicted, data_set.class_names(), parameters, data_set.n_train)
     metrics.write(options.output)
-    inputs = [options.model, options.sweep, options.test_images, options.test_labels]
-    inputs += [options.dataset_file]
-    write_record(options.record, outputs=[options.output], inputs=inputs)
+    write_record(options.record, outputs=[options.output], inputs=checksums)
     log.info("accuracy %.4f on %d test images", metrics.accuracy, metrics.n_test)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model.pkl")
+    parser.add_argument("--training", type=Path, required=True, help="training.json")
     parser.add_argument("--sweep", type=Path, required=True, help="sweep.json")
     add_estimator_folder_option(parser)
     parser.add_argument("--test-images", type=Path, required=True, help=".npy of the test images")

@@ -13,6 +13,7 @@ from image_workflow.data import idx
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_chunks
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 
 # A file that was altered after the download is repaired at the start of the next run.
@@ -140,10 +141,11 @@ def advice(source: Path, error: idx.IdxError, sha256: str | None) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, [options.images, options.labels])
     with replacing(options.images_out, options.labels_out) as parts:
         shape = parse_set(options.images, options.labels, *parts, options.sha256 or (None, None))
     outputs = [options.images_out, options.labels_out]
-    write_record(options.record, outputs, inputs=[options.images, options.labels])
+    write_record(options.record, outputs, inputs)
     log.info("%s: %d images of %d x %d", options.images_out, *shape)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import DataSet
 from image_workflow.pictures.style import IMAGE_COLOURS, Figure, save
@@ -46,6 +47,7 @@ def draw(
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, [options.images, options.labels, options.dataset_file])
     if not 1 <= options.count <= MOST:
         raise UserError(f"--count must be between 1 and {MOST}, found {options.count}.")
     images = np.load(options.images, mmap_mode="r")
@@ -53,7 +55,6 @@ def main(options: argparse.Namespace) -> None:
     data_set = DataSet.read(options.dataset_file)
     names, polarity = data_set.class_names(), data_set.polarity
     save(draw(images, labels, names, polarity, options.count, options.seed), options.output)
-    inputs = [options.images, options.labels, options.dataset_file]
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d of %d images", options.output, min(options.count, len(images)), len(images))
 

@@ -7,10 +7,11 @@ from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.interface import Registration, Registry
 from image_workflow.backends.settings import BackendSettings, add_backend_options
 from image_workflow.data import idx
-from image_workflow.data.arrays import IDX_FILES, load_arrays
+from image_workflow.data.arrays import IDX_FILES, check_arrays, load_arrays
+from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.lineage.code import code_digest
-from image_workflow.lineage.custody import check_arrays, check_model
+from image_workflow.lineage.custody import check_chain
 from image_workflow.lineage.git import git_state
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import (
@@ -37,6 +38,8 @@ def registration(options: argparse.Namespace) -> Registration:
     training, metrics = Training.read(options.training), Metrics.read(options.metrics)
     data_set = DataSet.read(options.dataset_file)
     arrays = load_arrays(options.data_folder)
+    idx_sha256 = {file: idx.payload_sha256(arrays[name]) for name, file in IDX_FILES.items()}
+    check_arrays(idx_sha256, data_set.idx_sha256, options.data_folder, options.dataset_file.name)
     sha256 = {
         "model": sha256_of_file(options.model),
         "data": idx.payload_sha256(*arrays.values()),
@@ -44,7 +47,6 @@ def registration(options: argparse.Namespace) -> Registration:
     }
     if digests := settings.estimator_digests():
         sha256["estimator"] = sha256_of_json(digests)
-    check_arrays(arrays, data_set.idx_sha256, options.data_folder)
     check_model(options.model, sha256["model"], training, options.training, settings.arguments())
     return Registration(
         name=options.model_name,
@@ -63,6 +65,34 @@ def registration(options: argparse.Namespace) -> Registration:
         environment=options.environment,
         estimator_file=settings.file,
     )
+
+
+def check_model(
+    model: Path, model_sha256: str, training: Training, training_file: Path, arguments: list[str]
+) -> None:
+    """Raise UserError unless the model was trained as the configuration says.
+
+    Parameters
+    ----------
+    model : pathlib.Path
+        The model's file, with the checksum ``model_sha256``.
+    training : Training
+        The content of ``training_file``.
+    arguments : list of str
+        The configured arguments of the training script.
+    """
+    if model_sha256 != training.model_sha256:
+        raise UserError(
+            f"{model} is not the model that {training_file} describes: expected sha256 "
+            f"{training.model_sha256}, found {model_sha256}. Delete it and run again to repeat "
+            "train."
+        )
+    if training.arguments != arguments:
+        raise UserError(
+            f"{model} was not trained as the configuration says: expected "
+            f"{' '.join(arguments)!r}, found {' '.join(training.arguments)!r} in "
+            f"{training_file}. Run again to train it anew."
+        )
 
 
 def described_parameters(
@@ -99,6 +129,10 @@ def registry_of(training: Training, settings: BackendSettings) -> Registry:
 
 
 def main(options: argparse.Namespace) -> None:
+    files = [options.model, options.training, options.metrics, options.sweep]
+    files += [options.dataset_file, *options.pictures]
+    files += [options.data_folder / f"{name}.npy" for name in IDX_FILES]
+    inputs = check_chain(options.record, files)
     model = registration(options)
     registry = registry_of(model.training, BackendSettings.from_options(options))
     Receipt.of(
@@ -111,9 +145,6 @@ def main(options: argparse.Namespace) -> None:
         sha256=model.sha256,
         git=model.git,
     ).write(options.receipt)
-    inputs = [options.model, options.metrics, options.training, options.sweep]
-    inputs += [options.dataset_file, *options.pictures]
-    inputs += [options.data_folder / f"{name}.npy" for name in IDX_FILES]
     write_record(options.record, outputs=[options.receipt], inputs=inputs)
 
 

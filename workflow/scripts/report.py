@@ -12,6 +12,7 @@ from pathlib import Path
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 
 
@@ -49,12 +50,13 @@ def make_page(page: Path, snakefile: Path, configuration: dict, stylesheet: Path
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(options.record, options.results)
     # Snakemake accepts no other ending, and temporary names of `replacing` end in .part.
     with replacing(options.output) as (part,), tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "report.html")
         make_page(page, options.snakefile, options.configuration, options.stylesheet)
         shutil.copyfile(page, part)
-    write_record(options.record, outputs=[options.output], inputs=options.results)
+    write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: open it in a browser", options.output)
 
 

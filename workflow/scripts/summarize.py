@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from image_workflow.command import log, run
 from image_workflow.files import replacing
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import COMMON_SETTINGS, DataSet, Metrics, Receipt
 
@@ -83,6 +84,9 @@ def render(
 
 
 def main(options: argparse.Namespace) -> None:
+    inputs = checked_inputs(
+        options.record, [options.metrics, options.receipt, options.dataset_file]
+    )
     metrics, receipt = Metrics.read(options.metrics), Receipt.read(options.receipt)
     data_set = DataSet.read(options.dataset_file)
     tables = render(options.templates, metrics, receipt, data_set, run_times(options.benchmarks))
@@ -90,7 +94,6 @@ def main(options: argparse.Namespace) -> None:
     with replacing(*outputs) as parts:
         for part, html in zip(parts, tables.values(), strict=True):
             part.write_text(html, encoding="utf-8")
-    inputs = [options.metrics, options.receipt, options.dataset_file]
     write_record(options.record, outputs=outputs, inputs=inputs)
     log.info("%s: %s", options.output, ", ".join(tables))
 

@@ -7,11 +7,14 @@ from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.choice import train
 from image_workflow.backends.interface import Job
 from image_workflow.backends.settings import BackendSettings, add_backend_options
+from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 
 def main(options: argparse.Namespace) -> None:
+    arrays = [f"{part}-{kind}.npy" for part in ("train", "test") for kind in ("images", "labels")]
+    inputs = checked_inputs(options.record, [options.data_folder / name for name in arrays])
     for path in options.remove:
         path.unlink(missing_ok=True)
     job = Job(
@@ -28,7 +31,7 @@ def main(options: argparse.Namespace) -> None:
     write_record(
         options.record,
         outputs=[options.output, options.training, options.output.with_name("sweep.json")],
-        inputs=[options.data_folder / f"train-{kind}.npy" for kind in ("images", "labels")],
+        inputs=inputs,
     )
 
 

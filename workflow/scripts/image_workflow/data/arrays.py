@@ -32,3 +32,26 @@ def find_array(folder: Path, name: str) -> np.ndarray:
 def load_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Return the four arrays of a data set as memory maps, in the order of ``IDX_FILES``."""
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in IDX_FILES}
+
+
+def check_arrays(found: dict[str, str], expected: dict[str, str], folder: Path, where: str) -> None:
+    """Raise UserError unless the arrays have the content of the expected IDX files.
+
+    Parameters
+    ----------
+    found : dict of str
+        The checksums of the arrays as uncompressed IDX files, by the name of the IDX file.
+    expected : dict of str
+        The expected checksums, by the name of the IDX file.
+    folder : pathlib.Path
+        Where the arrays were read from.
+    where : str
+        What has the expected checksums.
+    """
+    for name, file in IDX_FILES.items():
+        if found[file] != expected[file]:
+            raise UserError(
+                f"{folder / name}.npy is not the array that {where} describes: expected sha256 "
+                f"{expected[file]} of its IDX payload, found {found[file]}. Delete it and run "
+                "again to repeat parse."
+            )

@@ -4,12 +4,18 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sha256_of_file(path: Path) -> str:
     """Return the sha256 of a file's content."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_open_file(file)
+
+
+def sha256_of_open_file(file: BinaryIO) -> str:
+    """Return the sha256 of the rest of an open file."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_chunks(chunks: Iterable[bytes]) -> str:

@@ -1,58 +1,86 @@
-"""Check that arrays and model belong to the configuration, before the model is registered."""
+"""The chain of custody: each program reads only what the program before it wrote.
 
+The start of a run compares sizes and time stamps. It does not see a file that was changed with its
+time stamp kept, or that is changed during the run. So each program compares the sha256 of its
+inputs with the records of the jobs that wrote them, see :mod:`image_workflow.lineage.job_records`.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from image_workflow.data import idx
-from image_workflow.data.arrays import IDX_FILES
 from image_workflow.errors import UserError
-from image_workflow.lineage.results import Training
+from image_workflow.lineage.checksums import sha256_of_file
+from image_workflow.lineage.job_records import JobRecord, read_records
 
 
-def check_arrays(arrays: dict[str, np.ndarray], idx_sha256: dict[str, str], folder: Path) -> None:
-    """Raise UserError unless the arrays are those that dataset.json describes.
+def checked_inputs(record: tuple[str, str] | None, files: Iterable[Path]) -> dict[str, str]:
+    """Return the sha256 of each input of a program, which :func:`write_record` takes.
 
     Parameters
     ----------
-    arrays : dict of ndarray
-        The four arrays, see :func:`image_workflow.data.arrays.load_arrays`.
-    idx_sha256 : dict of str
-        The checksums of the uncompressed IDX files in dataset.json, by file name.
-    folder : pathlib.Path
-        Where the arrays were read from.
+    record : pair of str, or None
+        The program's own record, in the folder of all records. Without one, as when a user runs the
+        program by hand, nothing is read.
+    files : iterable of pathlib.Path
+        The files to read, named as the rule names them.
+
+    Raises
+    ------
+    UserError
+        If a file is not the one that a job wrote.
     """
-    for name, array in arrays.items():
-        expected, found = idx_sha256[IDX_FILES[name]], idx.payload_sha256(array)
+    if record is None:
+        return {}
+    writers = _writers(record)
+    return {str(path): _checked(str(path), writers) for path in files}
+
+
+def check_chain(record: tuple[str, str] | None, files: Iterable[Path]) -> dict[str, str]:
+    """Do the same as :func:`checked_inputs`, also for all files that the inputs were made from.
+
+    Raises
+    ------
+    UserError
+        If a file is not the one that a job wrote, or was made from another file than the one that
+        is there.
+    """
+    if record is None:
+        return {}
+    writers, found = _writers(record), {}
+    waiting = inputs = [str(path) for path in files]
+    while waiting:
+        more = set()
+        for name in waiting:
+            found[name] = _checked(name, writers)
+            step, writer = writers.get(name, ("", None))
+            for source, sha256 in writer.inputs.items() if writer else ():
+                more.add(source)
+                _, source_writer = writers.get(source, ("", None))
+                if source_writer and source_writer.outputs[source]["sha256"] != sha256:
+                    raise UserError(
+                        f"{name} was made from another {source}: expected sha256 "
+                        f"{source_writer.outputs[source]['sha256']}, found {sha256} in the record "
+                        f"of {step}. Delete {name} and run again to repeat {step}."
+                    )
+        waiting = sorted(more - found.keys())
+    return {name: found[name] for name in inputs}
+
+
+def _writers(record: tuple[str, str]) -> dict[str, tuple[str, JobRecord]]:
+    """Return the name and the record of the job that wrote each file, by the file's name."""
+    records = read_records(Path(record[0]).parent)
+    return {name: (step, written) for step, written in records.items() for name in written.outputs}
+
+
+def _checked(name: str, writers: dict[str, tuple[str, JobRecord]]) -> str:
+    """Return a file's sha256, or raise UserError if a job wrote another file."""
+    found = sha256_of_file(Path(name))
+    if name in writers:
+        step, writer = writers[name]
+        expected = writer.outputs[name]["sha256"]
         if found != expected:
             raise UserError(
-                f"{folder / name}.npy is not the array that dataset.json describes: expected "
-                f"sha256 {expected} of its IDX payload, found {found}. Run again to make it anew."
+                f"{name} is not the file that {step} wrote: expected sha256 {expected}, found "
+                f"{found}. Delete it and run again to repeat {step}."
             )
-
-
-def check_model(
-    model: Path, model_sha256: str, training: Training, training_file: Path, arguments: list[str]
-) -> None:
-    """Raise UserError unless the model was trained as the configuration says.
-
-    Parameters
-    ----------
-    model : pathlib.Path
-        The model's file, with the checksum ``model_sha256``.
-    training : Training
-        The content of ``training_file``.
-    arguments : list of str
-        The configured arguments of the training script.
-    """
-    if model_sha256 != training.model_sha256:
-        raise UserError(
-            f"{model} is not the model that {training_file} describes: expected sha256 "
-            f"{training.model_sha256}, found {model_sha256}. Run again to train it anew."
-        )
-    if training.arguments != arguments:
-        raise UserError(
-            f"{model} was not trained as the configuration says: expected "
-            f"{' '.join(arguments)!r}, found {' '.join(training.arguments)!r} in "
-            f"{training_file}. Run again to train it anew."
-        )
+    return found

@@ -51,7 +51,7 @@ def add_record_option(parser: argparse.ArgumentParser) -> None:
 
 
 def write_record(
-    record: tuple[str, str] | None, outputs: Iterable[Path], inputs: Iterable[Path] = ()
+    record: tuple[str, str] | None, outputs: Iterable[Path], inputs: dict[str, str] | None = None
 ) -> None:
     """Write the record of a job.
 
@@ -62,19 +62,18 @@ def write_record(
         user runs the program by hand, nothing is written.
     outputs : iterable of pathlib.Path
         The files that the job wrote, named as the rule names them.
-    inputs : iterable of pathlib.Path
-        The files that the job read, named as the rule names them.
+    inputs : dict of str, optional
+        The sha256 of each file that the job read, see
+        :func:`image_workflow.lineage.custody.checked_inputs`.
     """
     if record is None:
         return
-    path = Path(record[0])
-    known = _known_outputs(path.parent)
     content = JobRecord(
         recipe=record[1],
         outputs={str(output): _described(output) for output in outputs},
-        inputs={str(used): _known_sha256(used, known) for used in inputs},
+        inputs=inputs or {},
     )
-    write_json(path, asdict(content))
+    write_json(Path(record[0]), asdict(content))
 
 
 def read_record(path: Path) -> JobRecord | None:
@@ -87,6 +86,12 @@ def read_record(path: Path) -> JobRecord | None:
         return record if complete and record.recipe and isinstance(record.inputs, dict) else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def read_records(folder: Path) -> dict[str, JobRecord]:
+    """Return the undamaged records in a folder, by the name of the job."""
+    records = {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
+    return {name: record for name, record in records.items() if record}
 
 
 def is_intact(path: Path, entry: dict) -> bool:
@@ -111,15 +116,3 @@ def _described(path: Path) -> dict:
         "size": found.st_size,
         "mtime_ns": found.st_mtime_ns,
     }
-
-
-def _known_outputs(folder: Path) -> dict[str, dict]:
-    """Return the outputs of all records in a folder, by file name."""
-    records = map(read_record, folder.glob("*.json"))
-    return {name: entry for found in records if found for name, entry in found.outputs.items()}
-
-
-def _known_sha256(path: Path, known: dict[str, dict]) -> str:
-    """Return a file's sha256, from the record of the job that wrote it if the file is intact."""
-    entry = known.get(str(path))
-    return entry["sha256"] if entry and is_intact(path, entry) else sha256_of_file(path)

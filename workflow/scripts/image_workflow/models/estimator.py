@@ -9,6 +9,7 @@ import numpy as np
 
 from image_workflow.errors import UserError
 from image_workflow.imports import fast_imports, make_importable
+from image_workflow.lineage.checksums import sha256_of_open_file
 
 # scikit-learn imports pandas if it finds it, which takes a fifth of the time. The model needs none.
 with fast_imports(hide="pandas"):
@@ -91,19 +92,36 @@ def classes_of(labels: np.ndarray) -> np.ndarray:
     return classes
 
 
-def load_model(path: Path, estimator_folder: Path | None) -> ClassifierMixin:
-    """Return the model in a file.
+def load_model(path: Path, sha256: str, estimator_folder: Path | None) -> ClassifierMixin:
+    """Return the model in a file, if our own training wrote the file: a pickle can run any code.
 
     Parameters
     ----------
     path : pathlib.Path
-        Written by our own training: a pickle can run any code.
+        The model's file.
+    sha256 : str
+        The checksum of the model in training.json, the record of the training.
     estimator_folder : pathlib.Path or None
         Has the user's file with the class of the model, and the modules that it imports.
+
+    Raises
+    ------
+    UserError
+        If the file has another sha256. It is not loaded then.
     """
-    if estimator_folder:
-        make_importable(estimator_folder)
-    return joblib.load(path)
+    # The file is opened once, so nobody can exchange it between the check and the load.
+    with open(path, "rb") as file:
+        found = sha256_of_open_file(file)
+        if found != sha256:
+            raise UserError(
+                f"{path} is not the model of our training, and is not loaded: expected sha256 "
+                f"{sha256} as in training.json, found {found}. Delete it and run again to train it "
+                "anew."
+            )
+        file.seek(0)
+        if estimator_folder:
+            make_importable(estimator_folder)
+        return joblib.load(file)
 
 
 def features(images: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def report(model: Path, folder: Path, deterministic: bool | None, file: Path) ->
         The file to write.
     """
     labels = find_array(folder, "test-labels")
-    fitted = joblib.load(model)
+    fitted = joblib.load(model)  # This process wrote the file a moment ago.
     accuracy = float(np.mean(predict(fitted, find_array(folder, "test-images")) == labels))
     log.info("accuracy %.4f on %d test images", accuracy, len(labels))
     sweep_file = model.with_name("sweep.json")

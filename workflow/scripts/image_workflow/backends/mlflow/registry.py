@@ -172,7 +172,7 @@ def log_run(experiment_id: str, registration: Registration) -> str:
     registration : Registration
     """
     file = registration.estimator_file
-    model = load_model(registration.model, file and file.parent)
+    model = load_model(registration.model, registration.sha256["model"], file and file.parent)
     example = features(find_array(registration.data_folder, "test-images")[:EXAMPLES])
     training_set, test_set = datasets(registration)
     with (
