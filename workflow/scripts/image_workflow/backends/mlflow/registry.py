@@ -10,15 +10,14 @@ import mlflow
 import numpy as np
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.numpy_dataset import NumpyDataset
-from mlflow.entities import LoggedModelStatus, Run
+from mlflow.entities import LifecycleStage, LoggedModelStatus, Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_USER
-from sqlalchemy.exc import DatabaseError
 
 from image_workflow.backends.interface import Registration
-from image_workflow.backends.mlflow.database import make_database, sqlite_file
+from image_workflow.backends.mlflow.database import prepare_store, registration_lock, sqlite_file
+from image_workflow.backends.mlflow.errors import deleted_experiment, store_errors
 from image_workflow.backends.mlflow.texts import (
     MODEL_DESCRIPTION,
     RUN_LIST,
@@ -34,7 +33,6 @@ from image_workflow.backends.mlflow.texts import (
 )
 from image_workflow.backends.settings import BackendSettings
 from image_workflow.data.arrays import find_array
-from image_workflow.errors import UserError
 from image_workflow.lineage.code import copy_code
 from image_workflow.lineage.results import Version
 from image_workflow.models.estimator import features, load_model
@@ -67,14 +65,9 @@ class MlflowRegistry:
             If the store refuses, or cannot be reached.
         """
         mlflow.set_tracking_uri(self.uri)
-        try:
+        with store_errors(self.uri), registration_lock(self.uri):
+            prepare_store(self.uri)
             version = self._find_or_register(registration)
-        except (MlflowException, DatabaseError) as error:
-            reason = getattr(error, "message", None) or str(error.orig)
-            raise UserError(
-                f"the MLflow registry {self.uri} refused: {reason} "
-                "Check registry_uri in config/config.yaml, and that the store can be reached."
-            ) from error
         log.info("%s version %s", version.name, version.version)
         return Version(
             name=version.name,
@@ -86,8 +79,6 @@ class MlflowRegistry:
         )
 
     def _find_or_register(self, registration: Registration) -> ModelVersion:
-        if (database := sqlite_file(self.uri)) and not database.exists():
-            make_database(database)
         version = find_version(registration)
         if version:
             log.info("this model is registered already")
@@ -260,6 +251,8 @@ def experiment_id(name: str) -> str:
     If the store is an SQLite file, the artifacts go beside it, whatever the working directory.
     """
     found = mlflow.get_experiment_by_name(name)
+    if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise deleted_experiment(found, mlflow.get_tracking_uri())
     if found:
         return found.experiment_id
     artifacts = None
