@@ -132,3 +132,13 @@ def test_a_file_that_could_not_be_read_is_read_again(folder: Path):
 def test_a_folder_that_cannot_be_written_to_is_no_error(folder: Path):
     (folder.parent / "file").write_text("not a folder")
     assert content_digest({"images": folder}, folder.parent / "file/index.json") == digest(folder)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_the_umask_decides_who_may_use_the_index(folder: Path, umask: int, mode: int):
+    earlier = os.umask(umask)
+    try:
+        digest(folder)
+    finally:
+        os.umask(earlier)
+    assert (folder.parent / "index.json").stat().st_mode & 0o777 == mode

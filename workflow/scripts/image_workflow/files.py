@@ -36,10 +36,8 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
             os.close(handle)
             parts.append(Path(part))
         yield parts
-        umask = os.umask(0)
-        os.umask(umask)
         for part in parts:
-            os.chmod(part, 0o666 & ~umask)  # mkstemp creates files that only the owner can read
+            share(part)
             flush(part)
         for part, target in zip(parts, targets, strict=True):
             os.replace(part, target)
@@ -47,6 +45,13 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a file of mkstemp, which only its owner can read, the permissions of a new file."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from image_workflow.files import share
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.paths import scan
 
@@ -118,4 +119,5 @@ def _write_index(index: Path, files: dict[str, list], digest: str) -> None:
         handle, part = tempfile.mkstemp(".part", index.name[:100], index.parent)
         with open(handle, "w") as file:
             json.dump({"digest": digest, "files": files}, file)
+        share(Path(part))
         os.replace(part, index)
