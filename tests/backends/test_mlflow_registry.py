@@ -4,13 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-import socket
-import sqlite3
 import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +17,10 @@ import numpy as np
 import pytest
 import yaml
 from mlflow.entities import LoggedModelStatus
-from mlflow.exceptions import MlflowException
 
 import register
-from image_workflow.backends.mlflow import database, registry, texts
+from image_workflow.backends.mlflow import registry, texts
 from image_workflow.backends.settings import BackendSettings
-from image_workflow.errors import UserError
 from image_workflow.lineage.results import ImageClass
 from image_workflow.models.estimator import features
 from registration import (
@@ -516,93 +511,3 @@ def test_parameters_that_mlflow_does_not_take_are_changed(options: Namespace):
     assert logged["text"].startswith("layer, layer, ")
     other = replace(changed, parameters=changed.parameters | {"text": f"{long}other"})
     assert texts.run_parameters(other)["text"] != logged["text"]
-
-
-# ---- URIs -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("uri", "file"),
-    [
-        ("sqlite:///registry/mlflow.db", "registry/mlflow.db"),
-        ("sqlite:////srv/mlflow.db", "/srv/mlflow.db"),
-        ("https://mlflow.example.org", None),
-        ("postgresql://example.org/mlflow", None),
-    ],
-)
-def test_only_an_sqlite_store_is_a_file(uri: str, file: str | None):
-    assert database.sqlite_file(uri) == (Path(file) if file else None)
-
-
-# ---- Unusable registries --------------------------------------------------------
-
-
-def refusal(options: Namespace, registry_uri: str) -> str:
-    """Register in an unusable registry, and return the error message."""
-    with pytest.raises(UserError) as refused:
-        registered(options, registry_uri=registry_uri)
-    assert not options.receipt.exists()
-    assert registry_uri in str(refused.value)
-    assert "registry_uri in config/config.yaml" in str(refused.value)
-    return str(refused.value)
-
-
-def test_a_server_that_does_not_answer_is_named(options: Namespace, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound, but not listening
-        refusal(options, f"http://127.0.0.1:{closed.getsockname()[1]}")
-
-
-def test_a_folder_that_cannot_be_created_is_named(options: Namespace, tmp_path: Path):
-    with pytest.raises(OSError, match=r"model\.pkl"):  # command.py prints it as a sentence
-        registered(options, registry_uri=f"sqlite:///{tmp_path}/model.pkl/mlflow.db")
-
-
-def test_a_file_that_is_not_a_database_is_named(options: Namespace, tmp_path: Path):
-    refusal(options, f"sqlite:///{tmp_path}/model.pkl")
-
-
-def test_an_unknown_kind_of_store_is_named(options: Namespace):
-    refusal(options, "gopher://example.org")
-
-
-def columns(path: Path) -> list[tuple]:
-    """Return table, name and type of each column. MLflow varies the order of constraints."""
-    query = "SELECT m.name, c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c"
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return sorted(database.execute(query))
-
-
-def test_a_new_database_has_the_schema_of_mlflows_own(tmp_path: Path, empty_store: Path):
-    path = tmp_path / "new" / "mlflow.db"
-    database.make_database(path)
-    assert columns(path) == columns(empty_store) != []
-    assert [found.name for found in path.parent.iterdir()] == ["mlflow.db"]
-
-
-def test_the_uri_of_a_new_database_may_have_settings(options: Namespace, tmp_path: Path):
-    options.registry_uri = f"sqlite:///{tmp_path}/another/mlflow.db?timeout=30"
-    register.main(options)
-    assert json.loads(options.receipt.read_text())["version"] == 1
-    assert {found.name for found in (tmp_path / "another").iterdir()} == {"artifacts", "mlflow.db"}
-
-
-def test_a_database_that_another_process_created_is_kept(tmp_path: Path):
-    path = tmp_path / "mlflow.db"
-    path.write_bytes(b"another's")
-    database.make_database(path)
-    assert path.read_bytes() == b"another's"
-    assert [found.name for found in tmp_path.iterdir()] == ["mlflow.db"]
-
-
-def test_a_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch):
-    def fail(*_):
-        raise MlflowException("no")
-
-    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", fail)
-    with pytest.raises(MlflowException):
-        database.make_database(tmp_path / "mlflow.db")
-    assert list(tmp_path.iterdir()) == []

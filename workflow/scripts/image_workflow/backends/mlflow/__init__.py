@@ -7,7 +7,6 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     MLFLOW_LOGGING_LEVEL="WARNING",
     MLFLOW_CONFIGURE_LOGGING="false",
-    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
 )
 # Give up after a quarter of a minute. MLflow's own 7 retries take four minutes without a message.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -21,6 +20,3 @@ with fast_imports():
 
     # isort: split
     import mlflow  # noqa: F401
-    from mlflow.utils.logging_utils import disable_logging
-
-disable_logging()  # It would print "Created version ..." to stderr, past the loggers.

@@ -24,6 +24,7 @@ from image_workflow.errors import UserError
 from image_workflow.files import flush
 
 log = logging.getLogger(__name__)
+SQLITE = "sqlite:", "sqlite+pysqlite:"
 FIRST_MESSAGE, NEXT_MESSAGE = 3, 30  # seconds of waiting until a message is printed
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 LOCK_TIMEOUT = 10  # seconds to wait for another program that writes into the file
@@ -36,7 +37,7 @@ mlflow_database.MAX_RETRY_COUNT = 5
 
 def sqlite_file(registry_uri: str) -> Path | None:
     """Return the database file of an SQLite URI, or None for another kind of store."""
-    if not registry_uri.startswith(("sqlite:", "sqlite+")):
+    if not registry_uri.startswith(SQLITE):
         return None
     database = make_url(registry_uri).database
     return Path(database) if database and database != ":memory:" else None
@@ -119,7 +120,7 @@ def prepare_store(registry_uri: str) -> None:
         if not os.path.lexists(database):
             make_database(database)
         check_database(database)
-    elif registry_uri.startswith("sqlite"):
+    elif registry_uri.startswith(SQLITE):
         raise UserError(
             f"the registry {registry_uri} is not in a file, so it would be lost. "
             f"{CHANGE_URI}, such as sqlite:///registry/mlflow.db."
@@ -172,12 +173,17 @@ def check_locks(folder: Path) -> None:
         try:
             try_to_write(Path(temporary, "try.db"), timeout=0)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR):
+            if not is_lock_error(error):
                 raise
             raise UserError(
-                f"the file system of {folder} has not the locks that SQLite needs ({error}), as "
-                f"many network drives. {CHANGE_URI} on a local disk, or to an MLflow server."
+                f"the file system of {folder} lacks the locks that SQLite needs ({error}), as many "
+                f"network drives do. {CHANGE_URI} on a local disk, or to an MLflow server."
             ) from error
+
+
+def is_lock_error(error: sqlite3.OperationalError) -> bool:
+    """Return whether SQLite got no lock: another program has it, or there are none."""
+    return error.sqlite_errorname.startswith("SQLITE_BUSY") or "LOCK" in error.sqlite_errorname
 
 
 def try_to_write(path: Path, timeout: float) -> list[str]:
@@ -207,12 +213,12 @@ def check_database(path: Path) -> None:
     try:
         tables = try_to_write(path, LOCK_TIMEOUT)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if not is_lock_error(error):
             raise
         check_locks(path.parent)
         raise UserError(
-            f"{path} has been locked for {LOCK_TIMEOUT} s by {lock_holder(path)}. End it or wait "
-            "for its end, then run again."
+            f"{path} is locked by {lock_holder(path)}, for more than {LOCK_TIMEOUT} s. Stop it, or "
+            "wait until it ends, and run again."
         ) from error
     if tables and "experiments" not in tables:
         raise UserError(

@@ -1,6 +1,7 @@
 """What to do about each kind of error of MLflow, its database, its server and its files."""
 
 import errno
+import io
 import os
 import re
 import shlex
@@ -8,9 +9,10 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from textwrap import shorten
+from urllib.parse import urlsplit
 
 import requests
 import sqlalchemy.exc
@@ -34,9 +36,19 @@ DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pymysql": "
 
 @contextmanager
 def store_errors(uri: str) -> Iterator[None]:
-    """Raise a UserError with advice for each error of a library in the block."""
+    """Raise a UserError with advice for each error of a library in the block.
+
+    What MLflow prints, past its loggers, does not reach the terminal.
+    """
     try:
-        yield
+        urlsplit(uri).port  # noqa: B018
+    except ValueError as error:
+        # The error may show a part of a password.
+        text = f"{uri} is no address: its host or port is wrong. Correct registry_uri."
+        raise UserError(without_password(text)) from error
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     except STORE_ERRORS as error:
         raise UserError(advice(error, uri)) from error
 
@@ -52,11 +64,16 @@ def advice(error: BaseException, uri: str) -> str:
         The store. The text has no password, neither of the URI nor of the libraries' messages.
     """
     causes = list(all_causes(error))
-    for kind, function in KINDS.items():
-        for cause in causes:
-            if isinstance(cause, kind) and (text := function(cause, uri)):
-                return without_password(text)
-    return without_password(f"the registry {uri} refused: {message(error)}")
+    told = (
+        function(cause, uri)
+        for kind, function in KINDS.items()
+        for cause in causes
+        if isinstance(cause, kind)
+    )
+    text = next(filter(None, told), None)
+    if not text and isinstance(error, OSError):
+        text = f"{error.filename}: {error.strerror or message(error)}."
+    return without_password(text or f"the registry {uri} refused: {message(error)}.")
 
 
 def deleted_experiment(experiment: Experiment, uri: str) -> UserError:
@@ -83,13 +100,13 @@ def all_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def message(error: BaseException) -> str:
-    """Return the text of an exception in one line, without hints for programmers."""
+    """Return the text of an exception in one line without a full stop or hints for programmers."""
     text = str(getattr(error, "orig", None) or getattr(error, "message", None) or error)
     text = re.sub(
         r"\(raised as a result of .*?\)\s|\[SQL: .*|\(Background on .*", "", text, flags=re.S
     )
-    text = shorten(text, LENGTH, placeholder=" ...").rstrip(".")
-    return f"{text or type(error).__name__}."
+    text = re.sub(r"^[A-Z_]+: ", "", text)  # the code, of which a server's message has two
+    return shorten(text, LENGTH, placeholder=" ...").rstrip(".") or type(error).__name__
 
 
 def without_password(text: str) -> str:
@@ -199,7 +216,7 @@ def server_advice(error: requests.RequestException, uri: str) -> str:
     if ConnectionRefusedError in names:
         return f"nothing listens at {uri}. Start the MLflow server, or correct registry_uri."
     return (
-        f"{uri} did not answer ({message(reason)[:-1]}). See whether the server and the network "
+        f"{uri} did not answer ({message(reason)}). See whether the server and the network "
         "work, and run again."
     )
 
@@ -254,17 +271,17 @@ def mlflow_advice(error: MlflowException, uri: str) -> str | None:
     if uri.startswith("file:"):
         return f"MLflow keeps no registry in a folder such as {uri} any more. {CHANGE_URI}."
     if "must be in the 'active' state" in text:
-        return f"somebody deleted what is registered: {message(error)} Run again."
+        return f"somebody deleted what is registered: {message(error)}. Run again."
     if error.error_code in STATUS:
         return status_advice(STATUS[error.error_code], uri, message(error))
     if error.error_code == "RESOURCE_DOES_NOT_EXIST":
         return (
-            f"{message(error)} Somebody deleted it in {uri} meanwhile. Run again to make it anew."
+            f"{message(error)}. Somebody deleted it in {uri} meanwhile. Run again to make it anew."
         )
     if error.error_code == "RESOURCE_ALREADY_EXISTS":
-        return f"{message(error)} Another program made it in {uri} meanwhile. Run again."
+        return f"{message(error)}. Another program made it in {uri} meanwhile. Run again."
     if found := re.search(r"(?i)invalid (model|experiment) name", text):
-        return f"{message(error)} Change {found[1]}_name in config/config.yaml."
+        return f"{message(error)}. Change {found[1]}_name in config/config.yaml."
     return None
 
 
@@ -274,10 +291,10 @@ def mlflow_advice(error: MlflowException, uri: str) -> str | None:
 def database_advice(error: sqlalchemy.exc.SQLAlchemyError, uri: str) -> str | None:
     """Return advice for an error of SQLAlchemy, or of another database than SQLite."""
     if isinstance(error, (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError)):
-        return f"{uri} is no address of a database: {message(error)} Correct registry_uri."
+        return f"{uri} is no address of a database: {message(error)}. Correct registry_uri."
     if isinstance(error, sqlalchemy.exc.OperationalError):
         return (
-            f"the database {uri} does not work: {message(error)} See whether it runs, and whether "
+            f"the database {uri} does not work: {message(error)}. See whether it runs, and whether "
             "you may use it."
         )
     return None
