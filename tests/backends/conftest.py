@@ -27,6 +27,11 @@ def registry_uri(tmp_path: Path, empty_store: Path) -> str:
 
 
 @pytest.fixture
-def options(tmp_path: Path, registry_uri: str) -> Namespace:
-    """The options of register.py for a small model that was trained and measured."""
+def options(tmp_path: Path, registry_uri: str, monkeypatch: pytest.MonkeyPatch) -> Namespace:
+    """The options of register.py for a small model that was trained and measured.
+
+    The working directory has Snakemake's folder.
+    """
+    (tmp_path / ".snakemake").mkdir()
+    monkeypatch.chdir(tmp_path)
     return write_results(tmp_path, registry_uri)

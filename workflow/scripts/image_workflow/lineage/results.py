@@ -429,6 +429,10 @@ class Version:
     registry_uri : str
     run_id : str
         The run that the model belongs to.
+    artifact_sha256 : str
+        MLflow: the digest of all files of the logged model, see
+        :func:`image_workflow.backends.mlflow.stored.files_sha256`. Azure ML: the checksum of the
+        registered file.
     """
 
     name: str
@@ -437,6 +441,7 @@ class Version:
     registry: str
     registry_uri: str
     run_id: str
+    artifact_sha256: str
 
 
 @dataclass(frozen=True)
@@ -454,6 +459,7 @@ class Receipt(Result):
     workspace: dict | None
     cluster: dict | None
     run_id: str
+    artifact_sha256: str
     portal_url: str | None
     metrics: dict
     sweep: Sweep | None

@@ -327,6 +327,7 @@ class AzureML:
             registry="azureml",
             registry_uri=uri(info),
             run_id=training.run_id,
+            artifact_sha256=training.model_sha256,
         )
 
     def _versions(self, registration: Registration, class_names: str) -> list[ModelVersion]:

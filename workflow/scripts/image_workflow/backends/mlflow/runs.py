@@ -1,0 +1,199 @@
+"""Log a model as an MLflow run, with its metrics, data set and pictures."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.numpy_dataset import NumpyDataset
+from mlflow.entities import LifecycleStage, LoggedModelStatus, Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.default_context import DefaultRunContext
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
+
+from image_workflow.backends.interface import Registration
+from image_workflow.backends.mlflow.errors import deleted_experiment
+from image_workflow.backends.mlflow.stored import copy_of, files_sha256, load
+from image_workflow.backends.mlflow.texts import (
+    RUN_LIST,
+    class_names,
+    content_tags,
+    description,
+    requirements,
+    run_name,
+    run_parameters,
+    serialization_format,
+)
+from image_workflow.backends.mlflow.unfinished import TOKEN
+from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, artifact_root, database_path
+from image_workflow.data.arrays import find_array
+from image_workflow.errors import UserError
+from image_workflow.lineage.code import copy_code
+from image_workflow.models.estimator import features, load_model
+
+# It warns of every pickle that it writes. Whoever loads one has to take care.
+logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
+
+EXAMPLES = 5  # test images in the model's input example
+DIGEST = 10  # characters of a checksum; MLflow recommends at most 10 for data sets, and allows 36
+
+
+def find_or_log_model(experiment: str, registration: Registration, token: str) -> tuple[str, str]:
+    """Return the URI of the logged model and the digest of its files.
+
+    The model of a complete run with the same content is used, if its files are intact. Otherwise
+    everything is logged in a new run.
+
+    Parameters
+    ----------
+    experiment : str
+        The experiment's id.
+    registration : Registration
+    token : str
+        Says which registration the new run belongs to.
+    """
+    client = mlflow.MlflowClient()
+    for run in same_runs(experiment, registration):
+        expected = run.data.tags.get(ARTIFACT_TAG)
+        if run.info.status == "FINISHED" and expected and TOKEN not in run.data.tags:
+            criteria = f"source_run_id = '{run.info.run_id}'"
+            for model in client.search_logged_models([experiment], criteria):
+                with copy_of(model.artifact_location) as files:
+                    found = files_sha256(files)
+                if model.status == LoggedModelStatus.READY and found == expected:
+                    return model.model_uri, expected
+    return log_run(experiment, registration, token)
+
+
+def same_runs(experiment: str, registration: Registration) -> list[Run]:
+    """Return the experiment's runs with the same model, code, class names and parameters."""
+    tags, parameters = content_tags(registration), run_parameters(registration)
+    same_model = f"tags.model_sha256 = '{tags['model_sha256']}'"
+    return [
+        run
+        for run in mlflow.MlflowClient().search_runs([experiment], same_model)
+        if all(
+            run.data.tags.get(key) == tags.get(key) for key in ("class_names", "estimator_sha256")
+        )
+        and run.data.params.items() <= parameters.items()
+    ]
+
+
+def log_run(experiment: str, registration: Registration, token: str) -> tuple[str, str]:
+    """Log everything in a new run; return the URI of its model and the digest of its files.
+
+    Raises
+    ------
+    UserError
+        If the logged model cannot be loaded.
+    """
+    file = registration.estimator_file
+    model = load_model(registration.model, registration.sha256["model"], file and file.parent)
+    example = features(find_array(registration.data_folder, "test-images")[:EXAMPLES])
+    training_set, test_set = datasets(registration)
+    client = mlflow.MlflowClient()
+    # mlflow.start_run would add tags that environment variables name.
+    run = client.create_run(experiment, tags=run_tags(registration) | {TOKEN: token})
+    with code_paths(file) as code, mlflow.start_run(run.info.run_id, log_system_metrics=False):
+        mlflow.log_params(run_parameters(registration))
+        mlflow.log_inputs([training_set, test_set], ["training", "evaluation"], [None, None])
+        for path in registration.artifacts:
+            mlflow.log_artifact(str(path))
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            code_paths=code,
+            serialization_format=serialization_format(registration),
+            signature=mlflow.models.infer_signature(example, np.asarray(model.predict(example))),
+            input_example=example,
+            pip_requirements=requirements(registration),
+            metadata={"class_names": class_names(registration)},
+        )
+        summary = registration.metrics.summary()
+        mlflow.log_metrics(summary, model_id=logged.model_id, dataset=test_set)
+        location = client.get_logged_model(logged.model_id).artifact_location
+        with copy_of(location) as files:
+            digest = files_sha256(files)
+            try:
+                load(files)
+            except Exception as error:
+                raise UserError(
+                    f"{registration.model} was logged in MLflow, but MLflow cannot load it: "
+                    f"{type(error).__name__}: {error}. Nothing was registered."
+                ) from error
+        mlflow.set_tag(ARTIFACT_TAG, digest)
+    return logged.model_uri, digest
+
+
+def run_tags(registration: Registration) -> dict[str, str]:
+    """Return the tags of a run, which come from the configuration and from nowhere else."""
+    tags = DefaultRunContext().tags() | content_tags(registration)
+    if commit := registration.git["commit"]:
+        tags |= {MLFLOW_GIT_COMMIT: commit}
+    note = {MLFLOW_RUN_NOTE: description(registration)}
+    return tags | note | {"mlflow.runName": run_name(registration)}
+
+
+@contextmanager
+def code_paths(estimator_file: Path | None) -> Iterator[list[str] | None]:
+    """Copy the user's file and the modules that it imports, and yield what MLflow has to store.
+
+    MLflow would store the folder of a module with everything in it.
+    """
+    if not estimator_file:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy_code(estimator_file, Path(folder))
+        yield sorted(map(str, Path(folder).iterdir()))
+
+
+def datasets(registration: Registration) -> tuple[NumpyDataset, NumpyDataset]:
+    """Return the training set and the test set, for MLflow to show their names and shapes.
+
+    The arrays are memory maps. MLflow reads only their shapes and types, because the digest is
+    given.
+    """
+    data_set = registration.data_set
+    described = {"license": data_set.license, "description": data_set.description}
+    source = CodeDatasetSource(
+        {"sha256": registration.sha256["data"]}
+        | data_set.idx_sha256
+        | {key: value for key, value in described.items() if value}
+    )
+
+    def dataset(part: str) -> NumpyDataset:
+        return mlflow.data.from_numpy(
+            find_array(registration.data_folder, f"{part}-images"),
+            targets=find_array(registration.data_folder, f"{part}-labels"),
+            source=source,
+            name=f"{data_set.name} {part}",
+            digest=registration.sha256["data"][:DIGEST],
+        )
+
+    return dataset("train"), dataset("test")
+
+
+def experiment_id(name: str) -> str:
+    """Return the id of the experiment, and create the experiment if it does not exist.
+
+    If the store is an SQLite file, the artifacts go beside it, whatever the working directory.
+    """
+    found = mlflow.get_experiment_by_name(name)
+    if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise deleted_experiment(found, mlflow.get_tracking_uri())
+    if found:
+        return found.experiment_id
+    database = database_path(mlflow.get_tracking_uri())
+    artifacts = artifact_root(database) if database else None
+    try:
+        return mlflow.create_experiment(name, artifact_location=artifacts, tags=RUN_LIST)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # Another registration created it meanwhile.
+        return mlflow.get_experiment_by_name(name).experiment_id

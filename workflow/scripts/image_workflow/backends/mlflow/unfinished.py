@@ -1,0 +1,108 @@
+"""Registrations that were killed: which runs they left, and that no other run is taken for one.
+
+A run in MLflow does not say whether the process that writes it is alive. Therefore each run and
+each version has a tag until its registration ends, with a random token. The token is also the name
+of a file in .snakemake, and the kernel holds a lock on this file as long as the process is alive.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from image_workflow.files import flush
+
+#: The tag of runs and versions whose registration has not ended.
+TOKEN = "registration"
+PREFIX = "registration-"
+
+
+@contextmanager
+def registration_token(registry_uri: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield a new token, and those of registrations in this folder that were killed or failed.
+
+    Their files are deleted if the block succeeds. Without Snakemake's folder in the working
+    directory no token is kept.
+
+    Parameters
+    ----------
+    registry_uri : str
+        Only registrations in the same registry are returned.
+    """
+    folder, token = Path(".snakemake"), secrets.token_hex(16)
+    if not folder.is_dir():
+        yield token, []
+        return
+    ended = [file for file in folder.glob(f"{PREFIX}*") if has_ended(file, registry_uri)]
+    own = folder / f"{PREFIX}{token}"
+    with open(own, "x", encoding="utf-8") as file:
+        with suppress(OSError):  # Without a lock, no other process takes the file for a dead one.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump({"inode": os.fstat(file.fileno()).st_ino, "registry_uri": registry_uri}, file)
+        file.flush()
+        os.fsync(file.fileno())
+        flush(folder)
+        yield token, [file.name.removeprefix(PREFIX) for file in ended]
+        for path in (own, *ended):
+            path.unlink(missing_ok=True)
+
+
+def has_ended(path: Path, registry_uri: str) -> bool:
+    """Return whether the process that wrote a token's file is dead.
+
+    The file in a copy of the folder says nothing: it has another inode.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            inode = os.fstat(file.fileno()).st_ino
+            return json.load(file) == {"inode": inode, "registry_uri": registry_uri}
+    except (OSError, ValueError):
+        return False
+
+
+def delete_unused_runs(tokens: Iterable[str]) -> None:
+    """Delete the runs of registrations that have ended, unless a version belongs to them."""
+    client = mlflow.MlflowClient()
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    for token in sorted(set(tokens)):
+        for run in client.search_runs(experiments, f"tags.{TOKEN} = '{token}'"):
+            delete_run_if_unused(run.info.run_id)
+
+
+def delete_run_if_unused(run_id: str) -> None:
+    """Delete a run and its logged models, unless a version belongs to it."""
+    client = mlflow.MlflowClient()
+    if client.search_model_versions(f"run_id = '{run_id}'"):
+        return
+    experiment = client.get_run(run_id).info.experiment_id
+    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+        with missing_is_fine():
+            client.delete_logged_model(model.model_id)
+    with missing_is_fine():
+        client.delete_run(run_id)
+
+
+def end_registration(version: ModelVersion) -> None:
+    """Remove the tags that say that the registration of a version has not ended."""
+    client = mlflow.MlflowClient()
+    with missing_is_fine():
+        client.delete_tag(version.run_id, TOKEN)
+    client.delete_model_version_tag(version.name, version.version, TOKEN)
+
+
+@contextmanager
+def missing_is_fine() -> Iterator[None]:
+    """Suppress the error that something does not exist: another registration deleted it."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
