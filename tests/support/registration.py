@@ -34,6 +34,14 @@ PARAMETERS = {
     "regularization": "0.5",
     "solver": "liblinear",
 }
+#: What decides the results beside the settings of the training.
+CONFIGURATION = {
+    "dataset": "mine",
+    "entry": {},
+    "own_files": ["images"],
+    "preview_images": 30,
+    "extra_packages": [],
+}
 
 
 def write_results(folder: Path, registry_uri: str, **training) -> Namespace:
@@ -69,6 +77,7 @@ def write_results(folder: Path, registry_uri: str, **training) -> Namespace:
         dataset_file=folder / "dataset.json",
         training_program=PROGRAM,
         environment=ENVIRONMENT,
+        configuration=json.dumps(CONFIGURATION),
         azureml="{}",
         model_name="my_model",
         experiment_name="my_experiment",

@@ -1,11 +1,24 @@
 # Registers the model, once for its content.
 
+# What decides the results beside the settings of the training. The receipt has it, so that they can
+# be reproduced. The places of the files decide nothing, and may contain secrets.
+CONFIGURATION = {
+    "dataset": DATASET_NAME,
+    "entry": {
+        key: value for key, value in sorted(DATASET.items()) if key not in ("sources", *FILE_KEYS)
+    },
+    "own_files": [key for key in FILE_KEYS if key in DATASET],
+    "preview_images": config["preview_images"],
+    "extra_packages": [pin.text for pin in packages.pins] if EXTRA_PACKAGES else [],
+}
+
 # All that the receipt says of the model's settings, and where it is registered.
 REGISTRATION = {
     "training": TRAINING,
     "model_name": MODEL_NAME,
     "experiment_name": EXPERIMENT_NAME,
     "registry_uri": config["registry_uri"],
+    "configuration": json.dumps(CONFIGURATION),
 }
 REGISTER_CODE = (
     code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml") | ESTIMATOR_CODE
@@ -51,6 +64,7 @@ rule register:
         " --data-folder results/arrays --dataset-file {input.dataset}"
         " {params.settings[training]:q} {params.estimator[folder]:q}"
         " --training-program {params.training_program:q} --environment {params.environment:q}"
+        " --configuration {params.settings[configuration]:q}"
         " --azureml {params.backend[azureml]:q} --registry-uri {params.settings[registry_uri]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"
         " --model-name {params.settings[model_name]:q}"

@@ -1,6 +1,7 @@
 """Register the model with the backend that trained it, and write the registration receipt."""
 
 import argparse
+import json
 from pathlib import Path
 
 from image_workflow.backends.azureml.session import run_with_sdk
@@ -144,6 +145,8 @@ def main(options: argparse.Namespace) -> None:
         parameters=model.parameters,
         sha256=model.sha256,
         git=model.git,
+        configuration=json.loads(options.configuration)
+        | TrainingSettings.from_options(options).to_config(),
     ).write(options.receipt)
     write_record(options.record, outputs=[options.receipt], inputs=inputs)
 
@@ -165,6 +168,11 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--environment", type=Path, required=True, help="conda file with the pinned packages"
+    )
+    parser.add_argument(
+        "--configuration",
+        required=True,
+        help="what decides the results beside the settings of the training, as JSON",
     )
     add_backend_options(parser)
     parser.add_argument("--model-name", required=True, help="the registered model's name")

@@ -471,6 +471,7 @@ class Receipt(Result):
     machine: dict | None
     deterministic: bool | None
     git: dict
+    configuration: dict
 
     @classmethod
     def of(
@@ -483,6 +484,7 @@ class Receipt(Result):
         parameters: dict[str, str],
         sha256: dict[str, str],
         git: dict,
+        configuration: dict,
     ) -> Self:
         """Combine the results into a receipt.
 
@@ -495,6 +497,8 @@ class Receipt(Result):
             estimator, ``estimator``, if there is one.
         git : dict
             See :func:`image_workflow.lineage.git.git_state`.
+        configuration : dict
+            Everything in the configuration that decides the results.
         """
         return cls(
             schema_version=RECEIPT_SCHEMA,
@@ -514,6 +518,7 @@ class Receipt(Result):
             machine=training.machine,
             deterministic=training.deterministic,
             git=git,
+            configuration=configuration,
         )
 
     @classmethod
