@@ -28,8 +28,8 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults test-long report ui azureml-demo bench \
-  format lint lock docs clean
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults test-long report ui verify reproduce \
+  azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -49,6 +49,15 @@ report: .venv/installed  ## make results/report.html, one page with all results
 
 ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
 	@$(RUN)/python tools/ui.py
+
+verify: .venv/installed  ## compare the receipt with the results, the code and the registry
+	@$(RUN)/snakemake --cores 1 --quiet all verify
+
+# DATA and ESTIMATOR name the user's own files, see docs/verify.md.
+reproduce: .venv/installed  ## train the model of a receipt again: RECEIPT=path/to/registered.json
+	@$(RUN)/python tools/reproduce.py $(or $(RECEIPT),results/registered.json) \
+	  --folder $(or $(FOLDER),reproduced) $(if $(DATA),--data $(DATA)) \
+	  $(if $(ESTIMATOR),--estimator-file $(ESTIMATOR))
 
 test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml
 	$(PYTEST) $(TESTS)

@@ -18,13 +18,13 @@ from image_workflow.backends.azureml.workspace import (
     Workspace,
     open_workspace,
 )
-from image_workflow.backends.interface import Job, Registration
+from image_workflow.backends.interface import Check, Job, Registration
 from image_workflow.backends.settings import compute_settings
 from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import DataSet, RunReport, Training, Version
+from image_workflow.lineage.results import Receipt, RunReport, Training, Version
 
 log = logging.getLogger(__name__)
 
@@ -288,7 +288,7 @@ class AzureML:
         """Register the run's model, unless a version with the same content exists."""
         training, name = registration.training, registration.name
         workspace, info = self.workspace, self.workspace.info
-        class_names = class_names_tag(registration.data_set)
+        class_names = class_names_tag(registration.data_set.class_names())
         if info != training.workspace:
             raise UserError(
                 f"the model was trained in workspace {training.workspace['name']}, and config.json "
@@ -346,6 +346,51 @@ class AzureML:
         ]
         return sorted(same, key=lambda found: found.version)
 
+    def check(self, receipt: Receipt) -> list[Check]:
+        """Compare the registered version and its file with the receipt; change nothing.
+
+        A version keeps the tags of its first registration. So only those are compared that depend
+        on nothing but the content: an edit of the code can leave the model as it is.
+        """
+        info, what = self.workspace.info, f"{receipt.name} version {receipt.version}"
+        place = Check("workspace", receipt.registry_uri, uri(info))
+        with failures.step("list the models", "Try again."):
+            versions = {found.version: found for found in self.workspace.models(receipt.name)}
+        found = versions.get(receipt.version)
+        if not found:
+            return [place, Check(what, "registered", f"not in workspace {info['name']}")]
+        names = {one["label"]: one["name"] for one in receipt.classes}
+        tags = {key: str(value) for key, value in receipt.metrics.items()}
+        tags["class_names"] = class_names_tag(names)
+        properties = {
+            f"{key}_sha256": receipt.sha256.get(key, "none")
+            for key in ("model", "data", "estimator")
+        }
+        return [
+            place,
+            Check(what, str(receipt.id), found.id),
+            Check(f"{what}, run", receipt.run_id, found.run_id or "none"),
+            *(
+                Check(f"{what}, tag {key}", expected, found.tags.get(key, "none"))
+                for key, expected in tags.items()
+            ),
+            *(
+                Check(f"{what}, {key}", expected, found.properties.get(key, "none"))
+                for key, expected in properties.items()
+            ),
+            Check(f"{what}, file", receipt.sha256.get("model", "none"), self._file_sha256(found)),
+        ]
+
+    def _file_sha256(self, version: ModelVersion) -> str:
+        """Return the checksum of a version's file, or why it cannot be read."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                with failures.step(f"download {version.id}", "Try again."):
+                    file = self.workspace.download_model(version, Path(folder))
+            except failures.CloudError as error:
+                return f"unreadable: {error}"
+            return sha256_of_file(file)
+
     def _run(self, run_id: str) -> Run:
         with failures.step(f"find run {run_id}", AGAIN):
             run = self.workspace.find_run(run_id)
@@ -367,14 +412,14 @@ class AzureML:
         )
 
 
-def class_names_tag(data_set: DataSet) -> str:
+def class_names_tag(class_names: dict[int, str]) -> str:
     """Return the name of each class by its label, as JSON. The last ones are left out if too long.
 
     Parameters
     ----------
-    data_set : DataSet
+    class_names : dict of str
     """
-    names = {str(label): name for label, name in data_set.class_names().items()}
+    names = {str(label): name for label, name in class_names.items()}
     while len(text := json.dumps(names, ensure_ascii=False)) > TAG_LENGTH:
         names.popitem()
     return text

@@ -227,6 +227,9 @@ class Workspace(Protocol):
     ) -> ModelVersion:
         """Register one of a run's files as a new version of a model."""
 
+    def download_model(self, version: ModelVersion, folder: Path) -> Path:
+        """Download the file of a registered version into a folder, and return its path."""
+
     def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
         """Delete or archive something in the ledger, if it still exists.
 

@@ -1,4 +1,6 @@
-"""List the versions of a model."""
+"""List the versions of a model, and download one."""
+
+from pathlib import Path
 
 from image_workflow.backends.azureml.workspace import ModelVersion
 
@@ -14,6 +16,14 @@ def versions(workspace, name: str) -> list[ModelVersion]:
     from azureml.core import Model
 
     return [describe(model) for model in Model.list(workspace, name=name)]
+
+
+def download(workspace, version: ModelVersion, folder: Path) -> Path:
+    """Download the file of a version into a folder, and return its path."""
+    from azureml.core import Model
+
+    model = Model(workspace, name=version.name, version=version.version)
+    return Path(model.download(str(folder), exist_ok=True))
 
 
 def describe(model) -> ModelVersion:

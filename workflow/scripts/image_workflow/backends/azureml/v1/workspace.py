@@ -92,6 +92,9 @@ class WorkspaceV1:
         details = {"model_path": path, "tags": tags, "properties": properties}
         return models.describe(within(300, self._run(run_id).register_model, name, **details))
 
+    def download_model(self, version: ModelVersion, folder: Path) -> Path:
+        return within(600, models.download, self.workspace, version, folder)
+
     def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
         deletion.DELETE[kind](self.workspace, name, created)
 

@@ -1,5 +1,7 @@
-"""List and register the versions of a model."""
+"""List, register and find the versions of a model."""
 
+from image_workflow.backends.azureml.failures import CloudError
+from image_workflow.backends.azureml.v2.storage import DATASTORE_PATH
 from image_workflow.backends.azureml.workspace import ModelVersion
 
 
@@ -29,6 +31,15 @@ def register(
         properties=properties,
     )
     return describe(client.models.create_or_update(model))
+
+
+def place(client, version: ModelVersion) -> tuple[str, str]:
+    """Return the datastore and the path of a version's file."""
+    address = client.models.get(version.name, str(version.version)).path
+    found = DATASTORE_PATH.fullmatch(address or "")
+    if not found:
+        raise CloudError(f"{version.id} is no file of a datastore, but {address}.")
+    return found["datastore"], found["path"]
 
 
 def describe(model) -> ModelVersion:

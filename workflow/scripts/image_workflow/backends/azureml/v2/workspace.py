@@ -148,6 +148,12 @@ class WorkspaceV2:
             ANSWER_SECONDS, models.register, self.client, name, run_id, path, tags, properties
         )
 
+    def download_model(self, version: ModelVersion, folder: Path) -> Path:
+        datastore, path = within(ANSWER_SECONDS, models.place, self.client, version)
+        container = within(ANSWER_SECONDS, self.storage.container, datastore)
+        within(storage.TRANSFER_SECONDS, storage.fetch, container, path, folder / "model")
+        return folder / "model"
+
     def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
         if kind == "clusters":
             compute.delete(self.client, name)
