@@ -354,8 +354,9 @@ def training_rows(
     for name in TRAINING_FACTS:
         expected, found = getattr(receipt, name), getattr(training, name)
         yield Row("train", compared(f"training.json: {name}", expected, found))
-    if training.backend == "azureml":
-        yield Row("train", compared("training.json: run_id", receipt.run_id, training.run_id))
+    # Only a training in the cloud is a run. MLflow's run is made when the model is registered.
+    run = receipt.run_id if receipt.backend == "azureml" else None
+    yield Row("train", compared("training.json: run_id", run, training.run_id))
     model = receipt.sha256.get("model", "nothing")
     yield Row("train", compared("training.json: model_sha256", model, training.model_sha256))
     yield Row(
@@ -413,7 +414,9 @@ def table(checks: list[Check]) -> list[str]:
      'rows   28            28            yes']
     """
     cells = [("what", "expected", "found")]
-    cells += [(check.what, shown(check.expected), shown(check.found)) for check in checks]
+    cells += [
+        (printable(check.what), shown(check.expected), shown(check.found)) for check in checks
+    ]
     holds = ["holds", *("yes" if check.holds else "NO" for check in checks)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     return [
@@ -423,10 +426,15 @@ def table(checks: list[Check]) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """Return a text for the table: on one line, without control characters, and short."""
+    """Return an expected or found value for the table, on one line and short."""
     if text.startswith(("{", "[")):
         with suppress(ValueError):
             text = f"{len(json.loads(text))} values, {sha256_of_json(json.loads(text))}"
     short = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", text)
-    plain = "".join(character if character.isprintable() else " " for character in short)
+    plain = printable(short)
     return shorten(plain, WIDTH, placeholder="…") if " " in plain else plain[:WIDTH]
+
+
+def printable(text: str) -> str:
+    """Return a text with spaces in place of line breaks and control characters."""
+    return "".join(character if character.isprintable() else " " for character in text)
