@@ -431,7 +431,7 @@ def test_the_table_is_aligned_and_the_log_has_the_whole_checksums(here: Path, ca
     assert str(raised.value) == (
         f"{count - 1} of {count} hold. The first that does not is results/preview.png: expected "
         f"{expected}, found {found}. Repeat the step preview with the same configuration: "
-        "snakemake --cores 1 --forcerun preview -- results/registered.json"
+        "snakemake --cores 1 results/registered.json --forcerun preview"
     )
 
 
