@@ -89,7 +89,7 @@ def test_a_folder_without_pictures_is_mentioned(tmp_path: Path, caplog):
 def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path):
     save(tmp_path / "a/1.png")
     os.rename(tmp_path / "a/1.png", os.fsencode(tmp_path / "a") + b"/\xe4.png")
-    with pytest.raises(UserError, match="its name is not UTF-8; rename it"):
+    with pytest.raises(UserError, match="its name has characters that do not show"):
         read(tmp_path)
 
 

@@ -349,7 +349,7 @@ def test_registry_must_be_a_mapping(tmp_path: Path, registry):
         ),
         (
             {"sources": [{"https": "https://me:secret@example.org"}]},
-            "it must be a URL that begins with https://, without user name or password.",
+            "it must be a URL that begins with https://, without user name, password, ? and #.",
         ),
         (
             {"sources": [{"bundled": "digit"}]},

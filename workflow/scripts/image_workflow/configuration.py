@@ -1,10 +1,13 @@
 """Check the configuration against its schema; each error is one sentence."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
+from reprlib import Repr
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
@@ -12,10 +15,55 @@ from jsonschema.exceptions import relevance
 from jsonschema.validators import extend
 
 from image_workflow.errors import UserError, nearest
+from image_workflow.paths import UNFIT
+
+#: All values become arguments of commands. Linux allows 131,072 bytes for one argument.
+MOST_CHARACTERS = 100_000
+MOST_VALUES = 30_000  # An alias of YAML can stand for any number of values.
+MOST_LEVELS = 20  # of lists and sections in each other
+MOST_BITS = 256  # of a whole number
+#: Values of a URL's query that are secrets.
+SECRETS = re.compile(r"(?i)((?:pass\w{0,9}|pwd|token|secret|sig|key)=)[^&\s]+")
 
 
 class ConfigurationError(UserError):
     """A wrong key or value. The text names the key, the value, and the allowed values."""
+
+
+# ---- Values in messages ----------------------------------------------------------------------
+
+
+class _Short(Repr):
+    """The repr of a value, with the middle of long texts left out, and without secrets."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 100
+
+    def repr_str(self, text: str, level: int) -> str:
+        scheme, slashes, rest = text.partition("//")
+        if "@" in rest:
+            text = f"{scheme}{slashes}***@{rest.rpartition('@')[2]}"
+        return super().repr_str(SECRETS.sub(r"\1***", text), level)
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: short, on one line, without the secrets of a URL.
+
+    Examples
+    --------
+    >>> shown("https://me:secret@host/?token=1"), len(shown("x" * 1_000_000))
+    ("'https://***@host/?token=***'", 100)
+    """
+    return _Short().repr(value)
+
+
+def _name(key: object) -> str:
+    """Return a key for a message."""
+    return shown(str(key))[1:-1]
+
+
+# ---- Files and values ------------------------------------------------------------------------
 
 
 # JSON Schema takes 42.0 for an integer and NaN for a number; the workflow accepts neither.
@@ -30,10 +78,23 @@ _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
 Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses a key that is there twice."""
+
+    def compose_mapping_node(self, anchor):
+        node, keys = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in keys:
+                problem = f"found the key {shown(key.value)} twice"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            keys.add((key.tag, str(key.value)))
+        return node
+
+
 def load(path: Path) -> dict:
     """Return the content of a YAML file, or raise ConfigurationError if it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -43,6 +104,10 @@ def load(path: Path) -> dict:
         line = f", line {at.line + 1}" if at else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
         raise ConfigurationError(f"{path}{line} is not valid YAML: {problem}.") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{path} has too many lists or sections in each other.") from error
+    except ValueError as error:  # such as a number of 5,000 digits, or the 30th of February
+        raise ConfigurationError(f"{path} is not valid YAML: {error}.") from error
 
 
 def checked(values: dict, schema: dict, where: str) -> dict:
@@ -63,12 +128,61 @@ def checked(values: dict, schema: dict, where: str) -> dict:
         If a key or a value is wrong.
     """
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{where}: expected keys with values, found {values!r}.")
+        raise ConfigurationError(f"{where}: expected keys with values, found {shown(values)}.")
+    _check_plain(values, where)
     complete = with_numbers(with_defaults(values, schema), schema)
     errors = list(Validator(schema).iter_errors(complete))
     if errors:
         raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
     return complete
+
+
+def _check_plain(values: dict, where: str) -> None:
+    """Raise an error unless the values are plain data, and few and short enough for a command."""
+    for number, (path, value) in enumerate(_walk(values)):
+        at = f"{where}: {path}" if path else f"{where}: a key"
+        if number == MOST_VALUES:
+            raise ConfigurationError(f"{where}: expected at most {MOST_VALUES:,} values.")
+        if isinstance(value, str):
+            if len(value) > MOST_CHARACTERS:
+                raise ConfigurationError(
+                    f"{at} cannot be {shown(value)}, which has {len(value):,} characters; use at "
+                    f"most {MOST_CHARACTERS:,}."
+                )
+            if unfit := UNFIT.search(value.replace("\n", " ").replace("\t", " ")):
+                raise ConfigurationError(
+                    f"{at} cannot be {shown(value)}, because the character U+{ord(unfit[0]):04X} "
+                    "in it does not show; remove it."
+                )
+        elif isinstance(value, dict | list):
+            raise ConfigurationError(
+                f"{at} has lists or sections in more than {MOST_LEVELS} levels."
+            )
+        elif not isinstance(value, int | float | None):
+            raise ConfigurationError(
+                f"{at} cannot be of the type {type(value).__name__}; use texts in quotes, numbers, "
+                "true, false, null, lists and sections."
+            )
+        elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise ConfigurationError(f"{at} is too large a number.")
+    length = len(shlex.quote(json.dumps(values)))
+    if length > MOST_CHARACTERS:
+        raise ConfigurationError(
+            f"{where}: all values together must fit into a command, with at most "
+            f"{MOST_CHARACTERS:,} characters, found {length:,}; use fewer or shorter values."
+        )
+
+
+def _walk(value: object, path: str = "", level: int = 0) -> Iterator[tuple[str, object]]:
+    """Yield each key and each value with its place. A list that is too deep is yielded as it is."""
+    if not isinstance(value, dict | list) or level > MOST_LEVELS:
+        yield path, value
+        return
+    is_section = isinstance(value, dict)
+    for key, item in value.items() if is_section else enumerate(value):
+        if is_section:
+            yield path, key
+        yield from _walk(item, f"{path}.{_name(key)}" if path else _name(key), level + 1)
 
 
 def with_defaults(values: dict, schema: dict) -> dict:
@@ -129,7 +243,7 @@ def typed(value: object) -> object:
     if isinstance(value, list):
         return [typed(item) for item in value]
     if isinstance(value, str):
-        with suppress(yaml.YAMLError):
+        with suppress(yaml.YAMLError, RecursionError, ValueError):
             found = yaml.safe_load(value)
             if found is None or type(found) in (bool, int, float):
                 return found
@@ -140,23 +254,22 @@ def typed(value: object) -> object:
 
 def sentence(error: ValidationError) -> str:
     """Describe an error: the key, its value, the allowed values, and the nearest valid name."""
-    path = ".".join(str(part) for part in error.absolute_path)
+    path = ".".join(map(_name, error.absolute_path))
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
         inside = f" in {path}" if path else ""
-        return f"{unknown} is not a key{inside}; {nearest(unknown, known)}"
+        return f"{_name(unknown)} is not a key{inside}; {nearest(_name(unknown), known)}"
     if "propertyNames" in error.schema_path:
-        return f"{error.instance!r} is not allowed as a name; use {allowed(error.schema)}."
+        return f"{shown(error.instance)} is not allowed as a name; use {allowed(error.schema)}."
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{path or 'it'} has no {missing}; it needs {', '.join(error.validator_value)}."
     if error.validator == "enum":
         options = [str(value) for value in error.validator_value]
-        return f"{path} cannot be {error.instance!r}; {nearest(error.instance, options)}"
-    # Do not print a user name and password that are part of a URL.
-    found = re.sub("//[^/@]*@", "//***@", repr(error.instance))
-    return f"{path} cannot be {found}; it must be {allowed(error.schema)}."
+        guess = nearest(_name(error.instance), options)
+        return f"{path} cannot be {shown(error.instance)}; {guess}"
+    return f"{path} cannot be {shown(error.instance)}; it must be {allowed(error.schema)}."
 
 
 def allowed(schema: dict) -> str:

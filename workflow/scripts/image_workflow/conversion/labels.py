@@ -5,8 +5,10 @@ import unicodedata
 import numpy as np
 
 from image_workflow.errors import UserError
+from image_workflow.paths import UNFIT
 
 MOST = 256  # classes; a label is a byte
+LONGEST = 255  # characters of a class's name
 
 
 def checked_labels(labels: np.ndarray, n_images: int, where: str) -> np.ndarray:
@@ -40,7 +42,14 @@ def checked_labels(labels: np.ndarray, n_images: int, where: str) -> np.ndarray:
     if labels.dtype.kind == "S":
         labels = labels.astype(str)
     if labels.dtype.kind in "OUT":
-        return np.array([unicodedata.normalize("NFC", str(label)) for label in labels])
+        names = np.array([unicodedata.normalize("NFC", str(label)) for label in labels])
+        for name in np.unique(names).tolist():
+            if UNFIT.search(name) or len(name) > LONGEST:
+                raise UserError(
+                    f"expected names of classes of at most {LONGEST} characters on one line in "
+                    f"{where}, found {ascii(name[:LONGEST])}. Rename the class."
+                )
+        return names
     if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iub":

@@ -8,6 +8,7 @@ import numpy as np
 
 from image_workflow.conversion.parts import Part, Source, joined, numbered
 from image_workflow.errors import UserError
+from image_workflow.models.memory import available_memory
 
 #: The names of images and labels in an .npz file, for each part. Keras, MedMNIST, and others.
 TRAIN = [("x_train", "y_train"), ("X_train", "y_train"), ("train_images", "train_labels")]
@@ -26,6 +27,7 @@ def read_npz(path: Path) -> Source:
     """
     try:
         with np.load(path) as file:
+            _check_size(file, path)
             names = set(file.files)
             pair = _pair(names, TRAIN) or _pair(names, WHOLE)
             if pair is None:
@@ -51,6 +53,16 @@ def read_npz(path: Path) -> Source:
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
         raise _unreadable(path, error) from error
+
+
+def _check_size(file: np.lib.npyio.NpzFile, path: Path) -> None:
+    """Raise UserError if the arrays would not fit into the memory; a small file may hold them."""
+    size, memory = sum(member.file_size for member in file.zip.infolist()), available_memory()
+    if memory and size > memory:
+        raise UserError(
+            f"expected arrays that fit into the free memory of {memory / 1e9:,.1f} GB in {path}, "
+            f"found {size / 1e9:,.1f} GB. Use a larger machine, or fewer images."
+        )
 
 
 def read_npy(path: Path) -> np.ndarray:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from image_workflow.conversion.parts import Part, Source
 from image_workflow.conversion.pixels import fitted
 from image_workflow.errors import UserError
-from image_workflow.paths import scan, visible_files
+from image_workflow.paths import UNFIT, scan, shown_name, visible_files
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,8 @@ def _find(folder: Path) -> tuple[list[Picture], dict[str, str]]:
         part, inner = "train", name.parts
         if has_parts:
             part, inner = part_of.get(name.parts[0]), name.parts[1:]
-        if not _is_utf8(str(name)):
-            odd[ascii(str(name))] = "its name is not UTF-8; rename it"
+        if UNFIT.search(str(name)):
+            odd[shown_name(str(name))] = "its name has characters that do not show; rename it"
         elif part is None or len(inner) < 2:
             odd[str(name)] = "it is not in the folder of a class"
         elif path.suffix.lower() not in SUFFIXES:
@@ -156,16 +156,8 @@ def _find(folder: Path) -> tuple[list[Picture], dict[str, str]]:
     used = {picture.path.relative_to(folder).parts[0] for picture in pictures}
     for path in folders:
         if path.name not in used and not path.name.startswith("."):
-            log.info("%s has no pictures", path)
+            log.info("%s has no pictures", shown_name(str(path)))
     return pictures, odd
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _all(

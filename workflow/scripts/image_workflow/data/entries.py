@@ -9,7 +9,9 @@ import re
 import unicodedata
 from pathlib import Path
 
-from image_workflow.configuration import ConfigurationError, checked, load, nearest
+from image_workflow.configuration import ConfigurationError, checked, load, shown
+from image_workflow.conversion import FILE_KEYS
+from image_workflow.errors import UserError, nearest
 from image_workflow.paths import expanded
 
 
@@ -35,12 +37,14 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
     entries = {}
     for file in files:
         for name, entry in _entries_of(file, optional=file != files[0]).items():
-            where = f"{file}: {name}"
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            if not isinstance(name, str) or not re.fullmatch(
+                r"[A-Za-z0-9][A-Za-z0-9_-]{,99}", name
+            ):
                 raise ConfigurationError(
-                    f"{file}: {name!r} is not allowed as a name; use letters, digits, `_` and `-`, "
-                    "and put numbers in quotes."
+                    f"{file}: {shown(name)} is not allowed as a name; use at most 100 letters, "
+                    "digits, `_` and `-`, and put numbers in quotes."
                 )
+            where = f"{file}: {name}"
             if name in entries:
                 raise ConfigurationError(f"{where} is in config/datasets.yaml already; rename it.")
             kind = next((key for key in kinds if isinstance(entry, dict) and key in entry), None)
@@ -49,6 +53,10 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
                     f"{where} needs `images`, the path of your images, or `files` and `sources`."
                 )
             entries[name] = checked(entry, kinds[kind], where)
+            if kind == "files":
+                # Some programs print checksums in capital letters.
+                checksums = entry["files"].items()
+                entries[name]["files"] = {key: sha256.lower() for key, sha256 in checksums}
     return entries
 
 
@@ -57,7 +65,7 @@ def _entries_of(file: Path, optional: bool) -> dict:
     if content is None and optional:
         return {}
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{file}: expected names with entries, found {content!r}.")
+        raise ConfigurationError(f"{file}: expected names with entries, found {shown(content)}.")
     return content
 
 
@@ -78,17 +86,23 @@ def chosen_entry(dataset: str, entries: dict[str, dict], schemas: Path) -> tuple
     ConfigurationError
         If there is neither such an entry nor such a file or folder.
     """
-    if dataset in entries:
-        return dataset, entries[dataset]
-    if os.path.exists(expanded(dataset)):
-        name = name_of(expanded(dataset))
+    try:
+        if dataset in entries:
+            for key in FILE_KEYS:
+                expanded(entries[dataset].get(key, ""))
+            return dataset, entries[dataset]
+        place = expanded(dataset)
+    except UserError as error:
+        raise ConfigurationError(f"config: the data set {shown(dataset)}: {error}") from error
+    if os.path.exists(place):
+        name = name_of(place)
         schema = load(schemas / "own_images.schema.yaml")
         # A folder may be called as an entry is, such as digits/.
         name += "-images" if name in entries else ""
         return name, checked({"images": dataset}, schema, "config")
     raise ConfigurationError(
-        f"config: dataset cannot be {dataset!r}, which is neither a data set nor an existing path; "
-        f"{nearest(dataset, list(entries))}"
+        f"config: dataset cannot be {shown(dataset)}, which is neither a data set nor an existing "
+        f"path; {nearest(dataset, list(entries))}"
     )
 
 
