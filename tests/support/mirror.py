@@ -3,10 +3,11 @@
 import io
 import json
 import socket
+import ssl
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Answer = Callable[["Handler"], None]
@@ -30,9 +31,12 @@ class Mirror(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls: ssl.SSLContext | None = None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+            self.url = f"https://localhost:{self.server_port}"
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[str] = []
         self.closing = threading.Event()
@@ -52,9 +56,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Mirror]:
-    """Run a mirror during the block."""
-    mirror = Mirror()
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Mirror]:
+    """Run a mirror during the block, with https if ``tls`` has a certificate of localhost."""
+    mirror = Mirror(tls)
     thread = threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -66,12 +70,16 @@ def serving() -> Iterator[Mirror]:
         mirror.server_close()
 
 
-def content(body: bytes, promised: int | None = None) -> Answer:
+def content(
+    body: bytes, promised: int | None = None, headers: dict[str, str] | None = None
+) -> Answer:
     """Answer with ``body``. ``promised`` is the Content-Length, if it shall be wrong."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(body) if promised is None else promised))
+        for name, value in (headers or {}).items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
 
@@ -85,6 +93,33 @@ def status(code: int) -> Answer:
         handler.send_response(code)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
+
+    return answer
+
+
+def redirect(location: str) -> Answer:
+    """Lead to another address."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def endless(promised: int | None = None) -> Answer:
+    """Answer with zeros until the client has enough, perhaps with a Content-Length."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        if promised:
+            handler.send_header("Content-Length", str(promised))
+        handler.end_headers()
+        with suppress(OSError):
+            while not handler.server.closing.is_set():
+                handler.wfile.write(bytes(1 << 16))
 
     return answer
 

