@@ -85,7 +85,8 @@ rule describe:
     threads: 1
     params:
         settings=DESCRIPTION,
-        entry=json.dumps(DESCRIPTION),
+        # A UserDict: in a text, Snakemake would take {part} for a wildcard.
+        entry=UserDict(json=json.dumps(DESCRIPTION)),
         orphans=CONVERSION_ORPHANS,
         python=PYTHON,
         program=SCRIPTS / "describe.py",
@@ -95,6 +96,6 @@ rule describe:
         "Describe the data set {params.settings[name]}"
     shell:
         "{params.python:q} {params.program:q} --data-folder results/arrays"
-        " --entry {params.entry:q} --conversion {input.conversion} --remove {params.orphans}"
+        " --entry {params.entry[json]:q} --conversion {input.conversion} --remove {params.orphans}"
         " --output {output.dataset}"
         " --record {output.record} {params.recipe} --log {log}"

@@ -41,7 +41,8 @@ rule train:
     # Snakemake reduces this to the value of --cores. The model does not depend on it.
     threads: 8
     params:
-        settings=TRAINING,
+        # A tuple: in the texts of a list, Snakemake would take {part} for a wildcard.
+        settings=tuple(TRAINING),
         estimator=ESTIMATOR_OPTIONS,
         backend=BACKEND,
         orphans=ORPHANS,
