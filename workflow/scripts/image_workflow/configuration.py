@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
@@ -44,7 +44,8 @@ class _Short(Repr):
         scheme, slashes, rest = text.partition("//")
         if "@" in rest:
             text = f"{scheme}{slashes}***@{rest.rpartition('@')[2]}"
-        return super().repr_str(SECRETS.sub(r"\1***", text), level)
+        text = SECRETS.sub(r"\1***", text) if "=" in text else text
+        return super().repr_str(text, level)
 
 
 def shown(value: object) -> str:
@@ -61,6 +62,11 @@ def shown(value: object) -> str:
 def _name(key: object) -> str:
     """Return a key for a message."""
     return shown(str(key))[1:-1]
+
+
+def _dotted(path: Iterable) -> str:
+    """Return the place of a value for a message."""
+    return ".".join(map(_name, path))
 
 
 # ---- Files and values ------------------------------------------------------------------------
@@ -140,31 +146,10 @@ def checked(values: dict, schema: dict, where: str) -> dict:
 def _check_plain(values: dict, where: str) -> None:
     """Raise an error unless the values are plain data, and few and short enough for a command."""
     for number, (path, value) in enumerate(_walk(values)):
-        at = f"{where}: {path}" if path else f"{where}: a key"
         if number == MOST_VALUES:
             raise ConfigurationError(f"{where}: expected at most {MOST_VALUES:,} values.")
-        if isinstance(value, str):
-            if len(value) > MOST_CHARACTERS:
-                raise ConfigurationError(
-                    f"{at} cannot be {shown(value)}, which has {len(value):,} characters; use at "
-                    f"most {MOST_CHARACTERS:,}."
-                )
-            if unfit := UNFIT.search(value.replace("\n", " ").replace("\t", " ")):
-                raise ConfigurationError(
-                    f"{at} cannot be {shown(value)}, because the character U+{ord(unfit[0]):04X} "
-                    "in it does not show; remove it."
-                )
-        elif isinstance(value, dict | list):
-            raise ConfigurationError(
-                f"{at} has lists or sections in more than {MOST_LEVELS} levels."
-            )
-        elif not isinstance(value, int | float | None):
-            raise ConfigurationError(
-                f"{at} cannot be of the type {type(value).__name__}; use texts in quotes, numbers, "
-                "true, false, null, lists and sections."
-            )
-        elif isinstance(value, int) and value.bit_length() > MOST_BITS:
-            raise ConfigurationError(f"{at} is too large a number.")
+        if problem := _problem(value):
+            raise ConfigurationError(f"{where}: {_dotted(path) or 'a key'} {problem}.")
     length = len(shlex.quote(json.dumps(values)))
     if length > MOST_CHARACTERS:
         raise ConfigurationError(
@@ -173,16 +158,35 @@ def _check_plain(values: dict, where: str) -> None:
         )
 
 
-def _walk(value: object, path: str = "", level: int = 0) -> Iterator[tuple[str, object]]:
+def _problem(value: object) -> str | None:
+    """Return what is wrong with a key, or with a value that is in no section."""
+    if isinstance(value, str):
+        if len(value) > MOST_CHARACTERS:
+            found = f"{shown(value)}, which has {len(value):,} characters"
+            return f"cannot be {found}; use at most {MOST_CHARACTERS:,}"
+        if unfit := UNFIT.search(value.replace("\n", " ").replace("\t", " ")):
+            found = f"the character U+{ord(unfit[0]):04X} in it does not show"
+            return f"cannot be {shown(value)}, because {found}; remove it"
+    elif isinstance(value, dict | list):
+        return f"has lists or sections in more than {MOST_LEVELS} levels"
+    elif not isinstance(value, int | float | None):
+        usual = "texts in quotes, numbers, true, false, null, lists and sections"
+        return f"cannot be of the type {type(value).__name__}; use {usual}"
+    elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return "is too large a number"
+    return None
+
+
+def _walk(value: object, path: tuple = ()) -> Iterator[tuple[tuple, object]]:
     """Yield each key and each value with its place. A list that is too deep is yielded as it is."""
-    if not isinstance(value, dict | list) or level > MOST_LEVELS:
+    if not isinstance(value, dict | list) or len(path) > MOST_LEVELS:
         yield path, value
         return
     is_section = isinstance(value, dict)
     for key, item in value.items() if is_section else enumerate(value):
         if is_section:
             yield path, key
-        yield from _walk(item, f"{path}.{_name(key)}" if path else _name(key), level + 1)
+        yield from _walk(item, (*path, key))
 
 
 def with_defaults(values: dict, schema: dict) -> dict:
@@ -254,7 +258,7 @@ def typed(value: object) -> object:
 
 def sentence(error: ValidationError) -> str:
     """Describe an error: the key, its value, the allowed values, and the nearest valid name."""
-    path = ".".join(map(_name, error.absolute_path))
+    path = _dotted(error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)

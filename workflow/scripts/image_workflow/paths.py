@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from image_workflow.errors import UserError
@@ -39,7 +39,7 @@ def visible_files(folder: Path) -> list[Path]:
     """
     entries = list(scan(folder))
     for entry in entries:
-        if not entry.is_file() and os.path.exists(entry.path):  # not a broken link either
+        if not _is(entry.is_file) and os.path.exists(entry.path):  # not a broken link either
             raise UserError(f"{shown_name(entry.path)} cannot be read: {SPECIAL}. Remove it.")
     return sorted(Path(entry.path) for entry in entries)
 
@@ -67,11 +67,19 @@ def scan(folder: Path | str, above: tuple[str, ...] = ()) -> Iterator[os.DirEntr
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 if not (entry.is_symlink() and _leads_up(entry.path, above)):
                     yield from scan(entry.path, above)
             else:
                 yield entry
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Return whether an entry is of a kind. A link that leads to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def _leads_up(link: str, above: tuple[str, ...]) -> bool:
