@@ -206,6 +206,24 @@ def test_a_missing_datasets_yaml_is_reported(checkout: Checkout):
     assert refusal(checkout) == sentence
 
 
+def test_a_key_that_is_in_config_yaml_twice_is_refused(checkout: Checkout):
+    settings = checkout.path / "config/config.yaml"
+    lines = len(settings.read_text().splitlines())
+    settings.write_text(settings.read_text() + "seed: 1\n")
+    expected = f"config/config.yaml, line {lines + 1} is not valid YAML: found the key 'seed' twice."
+    assert refusal(checkout) == expected
+
+
+def test_a_command_in_the_configuration_is_not_run(checkout: Checkout):
+    settings = checkout.path / "config/config.yaml"
+    tag = "!!python/object/apply:os.system ['touch executed']"
+    settings.write_text(settings.read_text() + f"x: {tag}\n")
+    ended = checkout.snakemake("-n")
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert not (checkout.path / "executed").exists()
+
+
 def test_snakemake_refuses_a_config_yaml_that_is_not_valid(checkout: Checkout):
     """Check the message of Snakemake, which reads config.yaml before our code does."""
     settings = checkout.path / "config/config.yaml"

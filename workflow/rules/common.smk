@@ -35,6 +35,10 @@ CALL = workflow.config_settings.overwrite_config
 config["parameters"] = (CALL if "estimator" in CALL else config).get("parameters") or {}
 
 try:
+    # Of a key that is there twice, Snakemake takes the last one.
+    for file in map(Path, workflow.configfiles):
+        if file.suffix in (".yaml", ".yml"):
+            load(file)
     config.update(checked(config, load(WORKFLOW / "schemas/config.schema.yaml"), "config"))
     DATASETS = load_entries(ENTRY_FILES, WORKFLOW / "schemas")
     DATASET_NAME, DATASET = chosen_entry(config["dataset"], DATASETS, WORKFLOW / "schemas")
