@@ -153,7 +153,7 @@ def test_images_in_a_table_may_be_oblong(tmp_path: Path):
         ("label,a,b,c,d\n0,1,2,3,4\n-1,1,2,3,4\n1,1,2,3,4\n", "expected labels from 0 to 255"),
         ("label,a,b,c,d\n0,1,2,3,4\n0,1,2,3,4\n", "expected images of at least two classes"),
         ("label,a,b,c,d\n0,1,2\n0,1,2,3,4,5,6\n", "cannot be read as a CSV file of images"),
-        ("", "cannot be read as a CSV file of images"),
+        ("", r"a\.csv is an empty file, not a CSV file of images. Copy or download it again"),
     ],
 )
 def test_a_table_of_something_else_is_refused(tmp_path: Path, text: str, reason: str):
@@ -284,10 +284,11 @@ def test_a_damaged_compressed_npz_is_named(tmp_path: Path):
         converted(tmp_path / "a.npz")
 
 
-def test_an_npz_that_is_called_npy_is_named(tmp_path: Path):
+def test_numpy_files_are_known_by_their_content(tmp_path: Path):
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
-    with pytest.raises(UserError, match=r"expected one array in .*a\.npy"):
+    assert_split(converted(tmp_path / "a.npy")[0])
+    with pytest.raises(UserError, match=r"is a file of the format npz.* Leave out `labels`"):
         converted(tmp_path / "a.npy", labels=str(tmp_path / "a.npy"))
 
 
@@ -426,5 +427,5 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, names: list[str])
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path):
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
-    with pytest.raises(UserError, match=r"a\.pdf is no file of images that can be read"):
+    with pytest.raises(UserError, match=r"a\.pdf is a PDF document. Expected a folder"):
         converted(tmp_path / "a.pdf")

@@ -93,7 +93,7 @@ WRONG_CONTENTS = {
         gzipped(WRONG),
         f"found 3 labels, with sha256 {hashlib.sha256(WRONG).hexdigest()} instead of {SHA256}",
     ),
-    "images": (gzipped(OTHER_PAYLOAD), "found 3 grey images of 2 x 2, with sha256"),
+    "images": (gzipped(OTHER_PAYLOAD), f"found the data set's {OTHER}"),
     "truncated": (gzipped(PAYLOAD)[:-1], "the file is truncated: its gzip stream has no end"),
     "trailing bytes": (gzipped(PAYLOAD) + b"junk", "its gzip stream is damaged"),
     "a web page": (b"<html>Not Found</html>", "found an HTML page, with sha256"),
@@ -159,30 +159,29 @@ def test_error_lists_the_reason_of_each_source(server: mirror.Mirror, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("sources", "wrong", "expected"),
+    ("sources", "remedies", "expected"),
     [
         (
             [{"https": "https://a"}],
-            False,
+            [],
             "To go on without a network, put the data set's four files into a folder and name it "
             "among the sources in the data set's entry, as in `- folder: data/mine`; or run with "
             "`--config dataset=digits`, which needs no network.",
         ),
         (
             [{"folder": "data/x"}],
-            False,
+            [],
             "Please put the data set's four files into the folder data/x.",
         ),
         (
-            [{"folder": "data/x"}],
-            True,
-            "Replace the wrong file, or correct the data set's entry.",
+            [{"folder": "data/x"}, {"folder": "data/y"}],
+            ["Unpack it.", "Unpack it."],
+            "Unpack it.",
         ),
-        ([{"bundled": "digits"}], True, "Replace the wrong file, or correct the data set's entry."),
     ],
 )
-def test_advice_fits_the_sources(sources: list[dict], wrong: bool, expected: str):
-    assert download.advice(sources, wrong) == expected
+def test_advice_fits_the_sources(sources: list[dict], remedies: list[str], expected: str):
+    assert download.advice(sources, remedies) == expected
 
 
 # ---- The cache -----------------------------------------------------------------------------

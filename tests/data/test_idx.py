@@ -40,12 +40,16 @@ def test_read_header_stops_before_the_first_pixel():
     ("header", "dimensions", "message"),
     [
         ("", 3, "expected an IDX header (00 00 08 ..), found an empty file."),
-        ("000008", 3, "expected an IDX header (00 00 08 ..), found the bytes 00 00 08."),
+        ("000008", 3, "expected an IDX header (00 00 08 ..), found a file that begins with"),
         ("89504e47", 3, "expected an IDX header (00 00 08 ..), found a PNG picture."),
         ("00000d03", 3, "expected unsigned bytes (IDX type 08), found 32-bit floats (IDX type 0d)"),
         ("00000804", 3, "expected grey images (3 dimensions: count, rows, columns), found 4 dim"),
-        (MNIST_LABELS, 3, "expected grey images (3 dimensions: count, rows, columns), found 1 "),
-        (MNIST_IMAGES, 1, "expected labels (1 dimension: count), found 3 dimension(s)."),
+        (
+            MNIST_LABELS,
+            3,
+            "expected grey images (3 dimensions: count, rows, columns), found labels (1 dimension",
+        ),
+        (MNIST_IMAGES, 1, "expected labels (1 dimension: count), found grey images (3 dimensions"),
         (MNIST_IMAGES[:20], 3, "the file is truncated: its header ends after 9 bytes."),
         ("00000801 00000000", 1, "the set is empty: its header says 0."),
         ("00000803 00000005 0000001c 00000000", 3, "the set is empty: its header says 5 x 28 x 0."),
@@ -147,9 +151,16 @@ def test_colour_images_are_read(tmp_path: Path):
         (b"", "expected an IDX header (00 00 08 ..), found an empty file."),
         (b"<html></html>", "expected an IDX header (00 00 08 ..), found an HTML page."),
         (gzipped(b"PK\3\4"), "expected an IDX header (00 00 08 ..), found a zip archive."),
-        (idx.header((2, 2)) + b"123", "its header promises 4 bytes, it has 3."),
-        (idx.header((2, 2)) + b"12345", "its header promises 4 bytes, it has 5."),
-        (idx.header((2**32 - 1,) * 4), f"its header promises {(2**32 - 1) ** 4} bytes, it has 0."),
+        (
+            idx.header((2, 2)) + b"123",
+            "the file is truncated: its header promises 4 bytes, it has 3. Copy or download it "
+            "again.",
+        ),
+        (idx.header((2, 2)) + b"12345", "it has more than the 4 bytes that its header promises."),
+        (
+            idx.header((2**32 - 1,) * 4),
+            f"the file is truncated: its header promises {(2**32 - 1) ** 4} bytes, it has 0.",
+        ),
         (bytes.fromhex("00000805"), "expected 1 to 4 dimensions, found 5."),
         (bytes.fromhex("00000a01 00000001 01"), "expected an IDX header (00 00 08 ..), found "),
         (gzipped(idx.header((2,)) + b"12")[:-9], "the file is truncated: "),
@@ -200,11 +211,13 @@ def test_payload_checksum_of_a_damaged_file_is_refused(tmp_path: Path):
         (b"\n<!-- x -->\n<!DOCTYPE HTML>", "an HTML page"),
         (b"<HTML lang=en>", "an HTML page"),
         (b"<?xml version='1.0'?><Error>", "an XML document"),
-        (gzipped(b"x"), "a gzip file"),
+        (b"<Error><Code>NoSuchKey</Code>", "an error message of a server (NoSuchKey)"),
+        (gzipped(b"x"), "a gzip file in a gzip file"),
         (b"PK\x03\x04", "a zip archive"),
         (bytes(257) + b"ustar", "a tar archive"),
         (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
-        (b"label,pixel0", "the bytes 6c 61 62 65"),
+        (b"label,pixel0", "a text that begins with 'label,pixel0'"),
+        (b"\xe4bc\n", "a file that begins with the bytes e4 62 63 0a"),
         (bytes.fromhex(MNIST_IMAGES), "60,000 grey images of 28 x 28"),
         (bytes.fromhex(MNIST_LABELS) + b"labels", "10,000 labels"),
         (bytes.fromhex("00000c02 0000ea60 00000008"), "IDX data of 32-bit integers, 60000 x 8"),
@@ -212,4 +225,4 @@ def test_payload_checksum_of_a_damaged_file_is_refused(tmp_path: Path):
     ],
 )
 def test_description_names_the_kind_of_file(start: bytes, description: str):
-    assert idx.described(start) == description
+    assert idx.described(start).name == description

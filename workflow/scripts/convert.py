@@ -11,13 +11,22 @@ from image_workflow.command import log, run
 from image_workflow.conversion.converting import convert
 from image_workflow.data import idx
 from image_workflow.data.arrays import IDX_FILES
+from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.job_records import add_record_option, write_record
+from image_workflow.models.memory import limited_memory
 
 
 def main(options: argparse.Namespace) -> None:
-    with logging_redirect_tqdm([log]):
-        arrays, conversion = convert(json.loads(options.entry), options.threads)
+    entry = json.loads(options.entry)
+    try:
+        with logging_redirect_tqdm([log]), limited_memory():
+            arrays, conversion = convert(entry, options.threads)
+    except MemoryError as error:
+        raise UserError(
+            f"the images in {entry['images']} need more memory than this machine has available. "
+            "Use a machine with more memory, or fewer or smaller images."
+        ) from error
     targets = [options.output_folder / f"{name}.gz" for name in IDX_FILES.values()]
     with replacing(*targets) as parts:
         for part, name in zip(parts, IDX_FILES, strict=True):

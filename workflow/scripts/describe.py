@@ -2,13 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from image_workflow.command import log, run
 from image_workflow.data import idx
-from image_workflow.data.arrays import IDX_FILES, check_arrays, load_arrays
+from image_workflow.data.arrays import IDX_FILES, check_arrays, check_sets, load_arrays
 from image_workflow.errors import UserError
 from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
@@ -69,6 +70,23 @@ def named_labels(train: np.ndarray, test: np.ndarray, names: list[str]) -> dict[
     return dict(zip(labels, names or map(str, labels), strict=True))
 
 
+def remarks(
+    arrays: dict[str, np.ndarray], data_set: DataSet, conversion: Conversion | None
+) -> Iterator[str]:
+    """Yield what the user should know about the test set, see :func:`describe`."""
+    if missing := [each.name for each in data_set.classes if not each.n_test]:
+        yield f"the test set has no images of {', '.join(missing)}: the model is not measured there"
+    # A conversion has logged the equal images itself, with their names.
+    if conversion is None:
+        known = {hash(image.tobytes()) for image in arrays["train-images"]}
+        equal = sum(hash(image.tobytes()) in known for image in arrays["test-images"])
+        if equal:
+            yield (
+                f"{equal:,} of {data_set.n_test:,} test images are in the training set too: the "
+                "accuracy of the model is overestimated"
+            )
+
+
 def main(options: argparse.Namespace) -> None:
     for path in options.remove:
         path.unlink(missing_ok=True)
@@ -77,6 +95,7 @@ def main(options: argparse.Namespace) -> None:
     inputs = checked_inputs(options.record, files)
     entry, conversion = json.loads(options.entry), None
     arrays = load_arrays(options.data_folder)
+    check_sets(options.data_folder)
     if options.conversion:
         conversion = Conversion.read(options.conversion)
         names = {int(label): name for label, name in conversion.class_names.items()}
@@ -94,6 +113,8 @@ def main(options: argparse.Namespace) -> None:
     data_set.write(options.output)
     write_record(options.record, outputs=[options.output], inputs=inputs)
     log.info("%s: %d classes", options.output, len(names))
+    for remark in remarks(arrays, data_set, conversion):
+        log.warning("%s", remark)
 
 
 if __name__ == "__main__":

@@ -18,23 +18,30 @@ from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.job_records import add_record_option, write_record
 
+#: What to do about an IDX file with other content.
+REPLACE = "Replace the wrong file, or correct the data set's entry."
+
 
 class WrongContentError(SourceError):
-    """A source has another file."""
+    """A source has another file. ``remedy`` says what to do about it."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 # ---- Sources -------------------------------------------------------------------------------
 
 
-def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
+def fetch(name: str, files: dict[str, str], sources: list[dict], target: Path) -> dict:
     """Write an IDX file, gzipped, from the first source that has the right content.
 
     Parameters
     ----------
     name : str
         The file's name without .gz, such as ``train-images-idx3-ubyte``.
-    sha256 : str
-        The checksum of the uncompressed IDX file.
+    files : dict of str
+        The checksums of all uncompressed IDX files of the data set, by name.
     sources : list of dict
         The sources to try in this order. The key of each is a name in
         ``image_workflow.data.sources.SOURCES``.
@@ -51,24 +58,25 @@ def fetch(name: str, sha256: str, sources: list[dict], target: Path) -> dict:
     UserError
         If no source has the file. The message has the reason for each source.
     """
-    failures, has_wrong_content = [], False
+    failures, remedies = [], []
     for source in sources:
         ((kind, place),) = source.items()
         try:
             SOURCES[kind](place, name, target)
             make_gzip(target)
-            check_content(target, sha256)
+            check_content(target, name, files)
         except (UserError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             log.info("%s: not from %s %s: %s", name, kind, place, reason)
             failures.append(f"\n  {kind} {place}: {reason}")
-            has_wrong_content |= isinstance(error, WrongContentError)
+            if isinstance(error, (WrongContentError, idx.IdxError)):
+                remedies.append(error.remedy)
         else:
             log.info("%s: from %s %s, sha256 verified", name, kind, place)
             return source
     raise UserError(
         f"no source gave {name} with the right content.{''.join(failures)}\n"
-        f"{advice(sources, has_wrong_content)}"
+        f"{advice(sources, remedies)}"
     )
 
 
@@ -86,8 +94,8 @@ def make_gzip(path: Path) -> None:
             shutil.copyfileobj(file, stream, idx.CHUNK)
 
 
-def check_content(path: Path, sha256: str) -> None:
-    """Check the uncompressed content of a file.
+def check_content(path: Path, name: str, files: dict[str, str]) -> None:
+    """Check the uncompressed content of the file ``name``, see :func:`fetch`.
 
     Raises
     ------
@@ -97,13 +105,20 @@ def check_content(path: Path, sha256: str) -> None:
         If the gzip stream is damaged.
     """
     found = idx.file_payload_sha256(path)
-    if found != sha256:
-        with idx.opened(path) as stream:
-            content = idx.described(stream.read(512))
-        raise WrongContentError(f"found {content}, with sha256 {found} instead of {sha256}")
+    if found == files[name]:
+        return
+    for other, sha256 in files.items():
+        if found == sha256:
+            raise WrongContentError(
+                f"found the data set's {other}", f"Give each file its own name: this is {other}."
+            )
+    kind = idx.described(idx.beginning(path))
+    raise WrongContentError(
+        f"found {kind.name}, with sha256 {found} instead of {files[name]}", kind.remedy or REPLACE
+    )
 
 
-def advice(sources: list[dict], has_wrong_content: bool) -> str:
+def advice(sources: list[dict], remedies: list[str]) -> str:
     """Return what a user can do after all sources failed, some perhaps with wrong content."""
     kinds = {kind: place for source in sources for kind, place in source.items()}
     if "folder" in kinds:
@@ -113,15 +128,13 @@ def advice(sources: list[dict], has_wrong_content: bool) -> str:
             "put the data set's four files into a folder and name it among the sources in the "
             "data set's entry, as in `- folder: data/mine`"
         )
-    sentences = []
-    if has_wrong_content:
-        sentences.append("Replace the wrong file, or correct the data set's entry.")
+    sentences = list(dict.fromkeys(remedies))
     if kinds.keys() - LOCAL_SOURCES:
         sentences.append(
             f"To go on without a network, {put}; or run with `--config dataset=digits`, which "
             "needs no network."
         )
-    elif not has_wrong_content:
+    elif not remedies:
         sentences.append(f"Please {put}.")
     return " ".join(sentences)
 
@@ -138,7 +151,7 @@ def copy_from_cache(cache: Path, name: str, sha256: str, target: Path) -> bool:
     shutil.copyfile(kept, target)
     try:
         make_gzip(target)
-        check_content(target, sha256)
+        check_content(target, name, {name: sha256})
     except UserError as error:
         log.info("%s: deleting %s, which is damaged: %s", name, kept, error)
         kept.unlink()
@@ -166,7 +179,7 @@ def main(options: argparse.Namespace) -> None:
             sha256 = entry["files"][name]
             if copy_from_cache(options.cache, name, sha256, part):
                 continue
-            source = fetch(name, sha256, sources, part)
+            source = fetch(name, entry["files"], sources, part)
             if source.keys().isdisjoint(LOCAL_SOURCES):
                 try:
                     keep(options.cache, sha256, part)

@@ -1,7 +1,6 @@
 """Parse a set's gzipped IDX files into .npy arrays, as a stream with constant memory."""
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +19,6 @@ from image_workflow.lineage.job_records import add_record_option, write_record
 RUN_AGAIN = "Run again to make it anew."
 # A file with the right checksum comes out the same again.
 CORRECT_ENTRY = "Correct its checksum and its sources in the data set's entry."
-OWN_IMAGES = "Add the data set's files as your own images: see docs/your-own-images.md."
 
 
 def parse_idx(
@@ -57,9 +55,8 @@ def parse_idx(
             )
             found = sha256_of_chunks(copied(stream, array, shape))
     except idx.IdxError as error:
-        raise UserError(
-            f"{source} cannot be parsed: {error} {advice(source, error, sha256)}"
-        ) from None
+        text = f"{source} cannot be parsed: {error} {advice(source, error, sha256)}"
+        raise UserError(text.rstrip()) from None
     if sha256 is not None and found != sha256:
         raise UserError(
             f"{source} is not the file of this data set: expected a payload with sha256 {sha256}, "
@@ -86,17 +83,9 @@ def copied(stream: BinaryIO, array: BinaryIO, shape: tuple[int, ...]) -> Iterato
         If the data is shorter or longer than its header says.
     """
     yield idx.header(shape)
-    size = missing = math.prod(shape)
-    while missing and (chunk := stream.read(min(idx.CHUNK, missing))):
+    for chunk in idx.elements(stream, shape):
         array.write(chunk)
-        missing -= len(chunk)
         yield chunk
-    if missing:
-        raise idx.IdxError(
-            f"the file is truncated: its header promises {size} bytes, it has {size - missing}."
-        )
-    if stream.read(1):
-        raise idx.IdxError(f"it has more than the {size} bytes that its header promises.")
 
 
 def parse_set(
@@ -130,14 +119,15 @@ def parse_set(
 
 def advice(source: Path, error: idx.IdxError, sha256: str | None) -> str:
     """Return what to do about a file that cannot be parsed, see :func:`parse_idx`."""
+    if sha256 is None:
+        return error.remedy
     try:
-        # Without a checksum it is the result of a conversion, which writes unsigned bytes.
-        altered = sha256 is None or idx.file_payload_sha256(source) != sha256
+        altered = idx.file_payload_sha256(source) != sha256
     except idx.IdxError:
         altered = True
     if altered:
         return RUN_AGAIN
-    return OWN_IMAGES if isinstance(error, idx.OtherKindError) else CORRECT_ENTRY
+    return error.remedy if isinstance(error, idx.OtherKindError) else CORRECT_ENTRY
 
 
 def main(options: argparse.Namespace) -> None:

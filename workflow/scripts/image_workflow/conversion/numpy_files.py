@@ -74,12 +74,9 @@ def read_npy(path: Path) -> np.ndarray:
         If the file is damaged, or has Python objects.
     """
     try:
-        array = np.load(path, mmap_mode="r")
+        return np.load(path, mmap_mode="r")
     except (ValueError, EOFError) as error:
         raise _unreadable(path, error) from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"expected one array in {path}, found an .npz file. Rename it to .npz.")
-    return array
 
 
 def _pair(names: set[str], pairs: list[tuple[str, str]]) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from image_workflow.conversion.parts import Part, Source
 from image_workflow.conversion.pixels import fitted
+from image_workflow.data import idx, kinds
 from image_workflow.errors import UserError
 from image_workflow.paths import UNFIT, scan, shown_name, visible_files
 
@@ -172,7 +173,7 @@ def _all(
         try:
             return function(picture), None
         except Image.UnidentifiedImageError:
-            return None, "it is damaged, or not a picture of a kind that can be read"
+            return None, _no_picture(picture.path)
         # Pillow raises exceptions of many kinds for damaged files.
         except Exception as error:
             return None, getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -244,6 +245,16 @@ def to_grey(picture: Image.Image, background: int) -> Image.Image:
     if picture.mode not in ("1", "L"):
         picture = picture.convert("RGB")
     return picture.convert("L")
+
+
+def _no_picture(path: Path) -> str:
+    try:
+        kind = idx.described(idx.beginning(path))
+    except idx.IdxError as error:
+        return str(error).rstrip(".")
+    if not kind.remedy or kind.remedy == kinds.PICTURE:
+        return "it is damaged, or not a picture of a kind that can be read"
+    return f"it is {kind.name}"
 
 
 def _unreadable(folder: Path, odd: dict[str, str]) -> UserError:

@@ -1,7 +1,5 @@
 """Read images from CSV files, one row an image, as Kaggle has them."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from tqdm import tqdm
 
 from image_workflow.conversion.parts import Part, numbered
 from image_workflow.conversion.pixels import as_bytes
+from image_workflow.data import idx, kinds
 from image_workflow.errors import UserError
 
 ROWS = 10_000  # rows to read at once
@@ -42,8 +41,9 @@ def read_table(path: Path) -> Part:
             "none. Add it, or choose a file that has one."
         )
     images, labels = [], []
-    with _csv_errors(path):
-        chunks = pd.read_csv(path, header=0 if has_header else None, chunksize=ROWS, **CELLS)
+    header = 0 if has_header else None
+    with _csv_errors(path), idx.opened(path) as file:
+        chunks = pd.read_csv(file, header=header, chunksize=ROWS, **CELLS)
         for chunk in tqdm(chunks, desc=path.name, unit="chunk", leave=False, disable=None):
             if chunk.empty:
                 raise UserError(f"expected a row for each image in {path}, found none.")
@@ -63,8 +63,11 @@ def has_labels(path: Path) -> bool:
 
 def _label_column(path: Path) -> tuple[int | None, bool]:
     """Return the number of the column of labels, and whether the file has a header."""
-    with _csv_errors(path):
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str, **CELLS).iloc[0].tolist()
+    with _csv_errors(path), idx.opened(path) as file:
+        kind = idx.described(idx.beginning(path))
+        if kind.remedy not in ("", kinds.TABLE):
+            raise UserError(f"{path} is {kind.name}, not a CSV file of images. {kind.remedy}")
+        first = pd.read_csv(file, header=None, nrows=1, dtype=str, **CELLS).iloc[0].tolist()
     if len(first) == 1:
         raise UserError(
             f"expected values that are separated by commas in {path}, found one value in the first "
@@ -83,10 +86,9 @@ def _csv_errors(path: Path) -> Iterator[None]:
     """Turn errors of pandas about a file's content into one sentence."""
     try:
         yield
-    except (
-        *(pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError),
-        *(gzip.BadGzipFile, EOFError, zlib.error),
-    ) as error:
+    except idx.IdxError as error:
+        raise UserError(f"{path} cannot be read: {error} {error.remedy}") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} cannot be read as a CSV file of images ({str(error).strip()}). Expected one "
             "row for each image, with its label and its pixels, in UTF-8."

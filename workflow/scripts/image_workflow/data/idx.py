@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from image_workflow.data import kinds
 from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_chunks
 
@@ -37,22 +38,21 @@ LAYOUTS = {
     1: "labels (1 dimension: count)",
     3: "grey images (3 dimensions: count, rows, columns)",
 }
-#: What a file is that begins with these bytes.
-SIGNATURES = {
-    GZIP_MAGIC: "a gzip file",
-    b"PK\x03\x04": "a zip archive",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x93NUMPY": "a NumPy array (.npy)",
-    b"version https://git-lfs": "a pointer of Git LFS",
-    b"<?xml": "an XML document",
-}
+SWAPPED = "The files of images and labels may be swapped."
 
 
 class IdxError(UserError):
-    """The content of a file or array is not the expected IDX data."""
+    """The content of a file or array is not the expected IDX data.
+
+    Attributes
+    ----------
+    remedy : str
+        What the owner of the file can do, or an empty text.
+    """
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 class OtherKindError(IdxError):
@@ -91,11 +91,15 @@ def read_header(stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     if element_type != UNSIGNED_BYTE:
         name, _ = ELEMENT_TYPES[element_type]
         raise OtherKindError(
-            f"expected unsigned bytes (IDX type 08), found {name} (IDX type {element_type:02x})."
+            f"expected unsigned bytes (IDX type 08), found {name} (IDX type {element_type:02x}).",
+            kinds.OWN_IMAGES,
         )
     if found != dimensions:
-        kind = IdxError if found in LAYOUTS else OtherKindError
-        raise kind(f"expected {LAYOUTS[dimensions]}, found {found} dimension(s).")
+        if found not in LAYOUTS:
+            raise OtherKindError(
+                f"expected {LAYOUTS[dimensions]}, found {found} dimensions.", kinds.OWN_IMAGES
+            )
+        raise IdxError(f"expected {LAYOUTS[dimensions]}, found {LAYOUTS[found]}.", SWAPPED)
     return _read_shape(stream, dimensions)
 
 
@@ -122,18 +126,20 @@ def _read_magic(stream: BinaryIO) -> tuple[int, int]:
     """Return the element type and the number of dimensions."""
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in ELEMENT_TYPES:
-        found = _kind(magic + stream.read(508))
-        raise IdxError(f"expected an IDX header (00 00 08 ..), found {found}.")
+        found = _kind(magic + stream.read(kinds.BEGINNING - len(magic)))
+        raise IdxError(f"expected an IDX header (00 00 08 ..), found {found.name}.", found.remedy)
     return magic[2], magic[3]
 
 
 def _read_shape(stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise IdxError(f"the file is truncated: its header ends after {4 + len(sizes)} bytes.")
+        raise IdxError(
+            f"the file is truncated: its header ends after {4 + len(sizes)} bytes.", kinds.AGAIN
+        )
     shape = struct.unpack(f">{dimensions}I", sizes)
     if math.prod(shape) == 0:
-        raise IdxError(f"the set is empty: its header says {_times(shape)}.")
+        raise IdxError(f"the set is empty: its header says {_times(shape)}.", kinds.AGAIN)
     return shape
 
 
@@ -155,9 +161,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         try:
             yield gzip.GzipFile(fileobj=file) if gzipped else file
         except EOFError:
-            raise IdxError("the file is truncated: its gzip stream has no end.") from None
+            raise IdxError(
+                "the file is truncated: its gzip stream has no end.", kinds.AGAIN
+            ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise IdxError(f"its gzip stream is damaged ({error}).") from None
+            raise IdxError(f"its gzip stream is damaged ({error}).", kinds.AGAIN) from None
 
 
 def read(path: Path) -> np.ndarray:
@@ -171,7 +179,7 @@ def read(path: Path) -> np.ndarray:
     Returns
     -------
     ndarray
-        uint8, int8, int16, int32, float32 or float64, as the file has it. It may be read-only.
+        uint8, int8, int16, int32, float32 or float64, as the file has it.
 
     Raises
     ------
@@ -181,16 +189,70 @@ def read(path: Path) -> np.ndarray:
     try:
         with opened(path) as stream:
             element_type, shape = read_any_header(stream)
-            content = stream.read()
-        _, name = ELEMENT_TYPES[element_type]
-        dtype = np.dtype(name)
-        expected = math.prod(shape) * dtype.itemsize
-        if len(content) != expected:
-            raise IdxError(f"its header promises {expected} bytes, it has {len(content)}.")
+            dtype = np.dtype(ELEMENT_TYPES[element_type][1])
+            content = bytearray()
+            for chunk in elements(stream, shape, dtype.itemsize):
+                content += chunk
     except IdxError as error:
-        raise IdxError(f"{path} cannot be read: {error}") from None
+        raise IdxError(f"{path} cannot be read: {error} {error.remedy}".rstrip()) from None
     array = np.frombuffer(content, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def elements(stream: BinaryIO, shape: tuple[int, ...], item_size: int = 1) -> Iterator[bytes]:
+    """Yield the elements of IDX data in chunks, never more than the header promises.
+
+    Parameters
+    ----------
+    stream : binary file
+        Positioned after the IDX header.
+    shape : tuple of int
+        The shape in the IDX header.
+    item_size : int
+        The bytes of an element.
+
+    Raises
+    ------
+    IdxError
+        If the data is shorter or longer than its header says.
+    """
+    size = missing = math.prod(shape) * item_size
+    while missing and (chunk := stream.read(min(CHUNK, missing))):
+        missing -= len(chunk)
+        yield chunk
+    found = size - missing
+    if missing and math.prod(_swapped(shape)) * item_size == found:
+        raise IdxError(
+            f"the sizes in its header are in little-endian byte order: {_times(shape)} should be "
+            f"{_times(_swapped(shape))}.",
+            kinds.SWAP_BYTES,
+        )
+    if missing:
+        raise IdxError(
+            f"the file is truncated: its header promises {size} bytes, it has {found}.",
+            kinds.AGAIN,
+        )
+    if stream.read(1):
+        raise IdxError(f"it has more than the {size} bytes that its header promises.", kinds.AGAIN)
+
+
+def _swapped(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes in the other byte order."""
+    return tuple(int.from_bytes(size.to_bytes(4, "big"), "little") for size in sizes)
+
+
+def beginning(path: Path) -> bytes:
+    """Return the first bytes of the uncompressed content of a file, gzipped or raw.
+
+    They are enough for :func:`described`.
+
+    Raises
+    ------
+    IdxError
+        If the gzip stream is damaged.
+    """
+    with opened(path) as stream:
+        return stream.read(kinds.BEGINNING)
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -249,8 +311,8 @@ def file_payload_sha256(path: Path) -> str:
         return sha256_of_chunks(iter(lambda: stream.read(CHUNK), b""))
 
 
-def described(start: bytes) -> str:
-    """Say what a file is, for an error message.
+def described(start: bytes) -> kinds.Kind:
+    """Say what a file is, and what to do with it if it is not IDX data of unsigned bytes.
 
     Parameters
     ----------
@@ -259,32 +321,26 @@ def described(start: bytes) -> str:
 
     Examples
     --------
-    >>> described(header((60000, 28, 28))), described(b"<!DOCTYPE html>"), described(b"")
-    ('60,000 grey images of 28 x 28', 'an HTML page', 'an empty file')
+    >>> described(header((60000, 28, 28))).name, described(b"").name
+    ('60,000 grey images of 28 x 28', 'an empty file')
     """
     try:
         element_type, shape = read_any_header(io.BytesIO(start))
     except IdxError:
         return _kind(start)
     if element_type == UNSIGNED_BYTE and len(shape) == 1:
-        return f"{shape[0]:,} labels"
+        return kinds.Kind(f"{shape[0]:,} labels")
     if element_type == UNSIGNED_BYTE and len(shape) == 3:
-        return f"{shape[0]:,} grey images of {_times(shape[1:])}"
-    return f"IDX data of {ELEMENT_TYPES[element_type][0]}, {_times(shape)}"
+        return kinds.Kind(f"{shape[0]:,} grey images of {_times(shape[1:])}")
+    name = f"IDX data of {ELEMENT_TYPES[element_type][0]}, {_times(shape)}"
+    return kinds.Kind(name, kinds.OWN_IMAGES)
 
 
-def _kind(start: bytes) -> str:
-    if not start:
-        return "an empty file"
-    text = start.lstrip().lower()
-    if text.startswith(b"<") and (b"<html" in text or b"<!doctype html" in text):
-        return "an HTML page"
-    for signature, kind in SIGNATURES.items():
-        if start.startswith(signature):
-            return kind
-    if start[257:262] == b"ustar":
-        return "a tar archive"
-    return f"the bytes {start[:4].hex(' ')}"
+def _kind(start: bytes) -> kinds.Kind:
+    little_endian = start[2:4] == b"\0\0" and 1 <= start[0] <= MOST_DIMENSIONS
+    if little_endian and start[1] in ELEMENT_TYPES:
+        return kinds.Kind("an IDX file in little-endian byte order", kinds.SWAP_BYTES)
+    return kinds.kind_of(start)
 
 
 def _times(shape: tuple[int, ...]) -> str:
