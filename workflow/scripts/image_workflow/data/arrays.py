@@ -55,7 +55,7 @@ def check_sets(folder: Path) -> None:
             f"{next(iter(learned))} in {folder}/train-labels.npy. {ONE_DATA_SET}"
         )
     if unknown := tested.keys() - learned.keys():
-        listed = ", ".join(f"{label} ({tested[label]:,} images)" for label in sorted(unknown))
+        listed = ", ".join(f"{label} ({tested[label]:,} times)" for label in sorted(unknown))
         raise UserError(
             f"the test set has labels that the training set does not have: {listed}, in "
             f"{folder}/test-labels.npy. A model can only learn classes that it is shown. "
