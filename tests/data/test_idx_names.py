@@ -3,11 +3,18 @@
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import download
+from checkout import TOP
+from image_workflow.configuration import checked, load
+from image_workflow.conversion.converting import convert
 from image_workflow.data import idx
+from image_workflow.data.arrays import IDX_FILES
 from image_workflow.data.idx_names import find_idx_files
 from image_workflow.errors import UserError
+from samples import labelled_images
 
 # The names of the files, as the data sets are published.
 LAYOUTS = {
@@ -47,6 +54,13 @@ LAYOUTS = {
         "Test_Images.IDX3",
         "Test_Labels.IDX1.GZ",
     ],
+    "saved again by a browser": [
+        "train-images-idx3-ubyte (1).gz",
+        "train-labels-idx1-ubyte(2).gz",
+        "t10k-images-idx3-ubyte (1)",
+        "t10k-labels-idx1-ubyte (12).gz",
+    ],
+    "without idx": ["train-images.gz", "train-labels.gz", "mnist-test-images", "mnist-test-labels"],
 }
 KEYS = "train-images", "train-labels", "test-images", "test-labels"
 
@@ -60,7 +74,9 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("names", LAYOUTS.values(), ids=LAYOUTS)
 def test_files_are_found_under_the_usual_names(tmp_path: Path, names: list[str]):
     write(tmp_path, dict.fromkeys(names, b""))
-    write(tmp_path, {"readme.txt": b"", "emnist-letters-mapping.txt": b"", "train.csv": b""})
+    others = ["readme.txt", "emnist-letters-mapping.txt", "train.csv", "train-images.npy"]
+    others += ["train-images-idx3-ubyte.gz.part", "train-images-idx3-ubyte.md5", "train-images.zip"]
+    write(tmp_path, dict.fromkeys(others, b""))
     found = find_idx_files(tmp_path)
     assert found == dict(zip(KEYS, (tmp_path / name for name in names), strict=True))
 
@@ -101,3 +117,37 @@ def test_damaged_files_are_compared_as_they_are(tmp_path: Path):
     damaged = gzip.compress(b"content")[:-4]
     write(tmp_path, {"a-test-labels-idx1.gz": damaged, "b-test-labels-idx1.gz": damaged})
     assert find_idx_files(tmp_path)["test-labels"].name == "a-test-labels-idx1.gz"
+
+
+@pytest.mark.parametrize("names", LAYOUTS.values(), ids=LAYOUTS)
+def test_download_and_convert_find_them(tmp_path: Path, names: list[str]):
+    train, test = (labelled_images(10, 3, 3, classes=[0, 1], seed=seed) for seed in (0, 1))
+    arrays = dict(zip(IDX_FILES, (*train, *test), strict=True))
+    contents = [idx.header(array.shape) + array.tobytes() for array in arrays.values()]
+    files = zip(names, contents, strict=True)
+    write(tmp_path / "in", {n: gzip.compress(c) if n[-2:].lower() == "gz" else c for n, c in files})
+    checksums = {IDX_FILES[name]: idx.payload_sha256(array) for name, array in arrays.items()}
+    for name in checksums:
+        download.fetch(name, checksums, [{"folder": str(tmp_path / "in")}], tmp_path / "out.gz")
+    schema = load(TOP / "workflow/schemas/own_images.schema.yaml")
+    found, _ = convert(checked({"images": str(tmp_path / "in")}, schema, "config"), threads=1)
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["archive.zip"], "archive.zip"),
+        (["images/train.bin", "b.bin", "a.bin", "c.bin"], "a.bin, b.bin, c.bin, 1 more"),
+        ([], "no files"),
+    ],
+)
+def test_download_and_convert_say_what_is_there_instead(tmp_path: Path, names: list, listed: str):
+    write(tmp_path, dict.fromkeys(names, b"\1"))
+    schema = load(TOP / "workflow/schemas/own_images.schema.yaml")
+    with pytest.raises(UserError, match=f"found {listed}\\. "):
+        convert(checked({"images": str(tmp_path)}, schema, "config"), threads=1)
+    checksums = dict.fromkeys(IDX_FILES.values(), "0" * 64)
+    target = tmp_path.parent / "out.gz"
+    with pytest.raises(UserError, match=f"which has {listed}\n"):
+        download.fetch("t10k-images-idx3-ubyte", checksums, [{"folder": str(tmp_path)}], target)

@@ -9,9 +9,11 @@ from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.paths import visible_files
 
 #: train-images-idx3-ubyte.gz, t10k-labels.idx1-ubyte, emnist-letters-test-images-idx3-ubyte.gz,
-#: qmnist-train-labels-idx2-int.gz, and the like.
+#: qmnist-train-labels-idx2-int.gz, train-images.gz, and the like. Browsers add " (1)" to a name.
 NAME = re.compile(
-    r"(?:.*[-_.])?(train|t10k|test)[-_.](images|labels)[-_.]idx\d?(?:[-_.]\w+)?(?:\.gz)?", re.I
+    r"(?:.*[-_.])?(train|t10k|test)[-_.](images|labels)(?:[-_.]idx\d?(?:[-_.]\w+)?)?"
+    r"(?: ?\(\d+\))?(?:\.gz)?",
+    re.I,
 )
 
 
