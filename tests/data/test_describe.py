@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import describe
-from image_workflow.data.arrays import IDX_FILES, ONE_DATA_SET, check_sets
+import train
+from image_workflow.data.arrays import IDX_FILES, ONE_DATA_SET
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import Conversion, DataSet
 from samples import labelled_images
@@ -142,7 +143,8 @@ def test_more_or_fewer_names_than_labels_are_refused(tmp_path: Path):
         run_describe(folder, classes=("a", "b"))
 
 
-def test_the_comparison_needs_no_description(tmp_path: Path):
-    """train compares the sets itself, because the model does not depend on the description."""
-    folder = write_arrays(tmp_path / "arrays", TRAIN, TEST)
-    assert check_sets(folder) is None
+def test_train_refuses_the_same_without_a_description(tmp_path: Path):
+    folder = write_arrays(tmp_path / "arrays", TRAIN, (TEST[0].swapaxes(1, 2), TEST[1]))
+    with pytest.raises(UserError) as raised:
+        train.main(Namespace(data_folder=folder))
+    assert str(raised.value) == refusal(folder)

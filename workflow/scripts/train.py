@@ -7,14 +7,17 @@ from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.choice import train
 from image_workflow.backends.interface import Job
 from image_workflow.backends.settings import BackendSettings, add_backend_options
+from image_workflow.data.arrays import IDX_FILES, check_sets
 from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.models.settings import TrainingSettings, add_training_options
 
 
 def main(options: argparse.Namespace) -> None:
-    arrays = [f"{part}-{kind}.npy" for part in ("train", "test") for kind in ("images", "labels")]
-    inputs = checked_inputs(options.record, [options.data_folder / name for name in arrays])
+    arrays = [options.data_folder / f"{name}.npy" for name in IDX_FILES]
+    inputs = checked_inputs(options.record, arrays)
+    # describe does the same, but the model does not depend on the description.
+    check_sets(options.data_folder)
     for path in options.remove:
         path.unlink(missing_ok=True)
     job = Job(
