@@ -60,7 +60,7 @@ def convert(entry: dict, threads: int) -> tuple[dict[str, np.ndarray], Conversio
         images, labels, names = (
             [each[0][~in_test], each[0][in_test]] for each in (images, labels, names)
         )
-    _check_shapes(*images, where)
+    _check_shapes(*images, where, entry.get("test_images", where))
     equal = [
         [names[0][train], names[1][test]] for train, test in equal_images(images[0], images[1])
     ]
@@ -91,12 +91,16 @@ def _oriented(images: np.ndarray, entry: dict, polarity: str) -> np.ndarray:
     return 255 - images if polarity == "dark_on_light" else images
 
 
-def _check_shapes(train: np.ndarray, test: np.ndarray, where: str) -> None:
-    if train.shape[1:] != test.shape[1:]:
-        raise UserError(
-            f"expected training and test images of one size in {where}, found "
-            f"{train.shape[1]} x {train.shape[2]} and {test.shape[1]} x {test.shape[2]} pixels."
-        )
+def _check_shapes(train: np.ndarray, test: np.ndarray, where: str, test_where: str) -> None:
+    (rows, columns), test_size = train.shape[1:], test.shape[1:]
+    if test_size == (rows, columns):
+        return
+    turned = "The test images seem to be turned. " if test_size == (columns, rows) else ""
+    raise UserError(
+        f"expected training and test images of one size, found {rows} x {columns} in {where} and "
+        f"{test_size[0]} x {test_size[1]} in {test_where}. {turned}Set `size` of the data set to "
+        "scale both."
+    )
 
 
 def _report(images: list[np.ndarray], conversion: Conversion) -> None:

@@ -1,6 +1,7 @@
 """Turn labels of any kind into unsigned bytes with class names."""
 
 import unicodedata
+from collections import Counter
 
 import numpy as np
 
@@ -81,11 +82,13 @@ def named_classes(
         If the labels are no classes, or if the names do not fit them.
     """
     found = np.unique(train).tolist()
-    unknown = [] if test is None else sorted(set(np.unique(test).tolist()) - set(found))
-    if unknown:
+    tested = Counter([] if test is None else test.tolist())
+    if unknown := sorted(tested.keys() - set(found)):
+        listed = ", ".join(f"{label} ({tested[label]:,} times)" for label in unknown)
         raise UserError(
-            f"the test set of {where} has classes that the training set does not have: "
-            f"{', '.join(map(str, unknown))}. A model can only learn classes that it is shown."
+            f"the test set of {where} has classes that the training set does not have: {listed}. A "
+            "model can only learn classes that it is shown: add training images of these classes, "
+            "or remove their test images."
         )
     if len(found) < 2:
         only = ", ".join(map(str, found)) or "none"
