@@ -172,7 +172,7 @@ def test_a_job_that_begins_after_another_run_has_begun_writes_nothing(digits_run
     )
     assert ended.returncode == 1
     assert ended.stderr == (
-        "draw_sweep.py: the run that started this job has ended, and another run has begun.\n"
+        "draw_sweep.py: the run that started this job has ended.\n"
     )
     assert not (digits_run.path / "results/late.png").exists()
 

@@ -15,6 +15,10 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.append(str(SCRIPTS))
 
+from image_workflow import interrupts
+
+sys.excepthook = interrupts.end_with_a_line
+
 from image_workflow.configuration import ConfigurationError, checked, load
 from image_workflow.conversion import FILE_KEYS
 from image_workflow.data.entries import chosen_entry, load_entries

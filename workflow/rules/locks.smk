@@ -10,6 +10,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import uuid
 
 
@@ -25,8 +26,14 @@ def locked(file):
     return True
 
 
+def interrupted(number, frame):
+    """End the run on Ctrl-C, and the jobs that have just begun and do not heed Ctrl-C yet."""
+    running.truncate(0)
+    raise KeyboardInterrupt
+
+
 def start_run(running):
-    """Give the run an id, make sure that no job of an earlier run is active, remove its lock."""
+    """Give the run an id, wait until no job of an earlier run is active, remove its lock."""
     run_id = uuid.uuid4().hex
     # A job that an earlier run started, but that has no lock yet, ends when it reads another id.
     os.environ.update(SNAKEMAKE_RUN_ID=run_id)
@@ -35,11 +42,18 @@ def start_run(running):
     running.flush()
     with open(".snakemake/jobs", "a") as jobs:
         if not locked(jobs):
-            raise WorkflowError(
-                "a job of an earlier run is still at work in this folder; wait for it to end, or "
-                "stop it, and run again."
+            logger.info(
+                "Waiting for a job of an earlier run in this folder, whose Snakemake was killed; "
+                "Ctrl-C stops the waiting."
             )
+            fcntl.flock(jobs, fcntl.LOCK_EX)
+    # Another run that begins while this one waits is refused because of this lock.
     shutil.rmtree(".snakemake/locks", ignore_errors=True)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+        # Python prints a traceback if Ctrl-C comes while it starts. So it starts without heeding
+        # Ctrl-C, until the program imports image_workflow.interrupts.
+        shell.prefix("set -euo pipefail; trap '' INT; export HEED_SIGINT=1; ")
 
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:

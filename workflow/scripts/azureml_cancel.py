@@ -1,5 +1,7 @@
 """Cancel the run in the handle file, results/azureml/handle.json."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 

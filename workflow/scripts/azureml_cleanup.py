@@ -1,5 +1,7 @@
 """Delete from the workspace what this workflow created there, after asking."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 import sys

@@ -1,5 +1,7 @@
 """Show the workspace, its cluster, the active runs, and the registered versions."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 import os

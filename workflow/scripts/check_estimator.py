@@ -1,5 +1,7 @@
 """Check the estimator and its parameters, and write what the workflow must know of it."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 

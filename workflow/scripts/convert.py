@@ -1,5 +1,7 @@
 """Convert your own images into the four IDX files of a data set."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 import os

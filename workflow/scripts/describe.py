@@ -1,5 +1,7 @@
 """Describe the data set: its images, its classes with their names, and its checksums."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 from collections.abc import Iterator

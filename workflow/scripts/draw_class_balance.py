@@ -1,5 +1,7 @@
 """Draw the number of images of each class in the training set and in the test set."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Draw which classes the model confuses on the test set."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Draw the test images that the model gets wrong, those that it is most confident about first."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Draw the accuracy of each candidate that was compared."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import math
 from pathlib import Path

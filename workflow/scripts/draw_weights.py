@@ -1,5 +1,7 @@
 """Draw the model's coefficients of each class as an image."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import math
 from pathlib import Path

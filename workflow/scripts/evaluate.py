@@ -1,5 +1,7 @@
 """Measure the model on the test set, and write metrics.json."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 from textwrap import shorten

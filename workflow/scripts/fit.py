@@ -6,6 +6,8 @@ set, and the one with the best accuracy on the rest is refitted on the whole set
 the model, has the comparison.
 """
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import os
 from pathlib import Path

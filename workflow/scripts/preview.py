@@ -1,5 +1,7 @@
 """Draw random training images with the names of their classes above them."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 

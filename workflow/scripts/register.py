@@ -1,5 +1,7 @@
 """Register the model with the backend that trained it, and write the registration receipt."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 from pathlib import Path

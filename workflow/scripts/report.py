@@ -1,5 +1,7 @@
 """Make the report: one page with the results, which opens without a network."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 import logging

@@ -1,5 +1,7 @@
 """Write the metrics, the receipt and the run times as HTML tables for the report."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 import json
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Train the model on the configured backend, and write training.json."""
 
+import image_workflow.interrupts  # noqa: F401
+
 import argparse
 from pathlib import Path
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from image_workflow import interrupts
 from image_workflow.errors import UserError
 
 #: Messages for the user. Modules log to children of this logger.
@@ -21,6 +22,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
 
     Messages go to stderr and to the file that ``--log`` names. A :class:`UserError` or an OSError
     becomes one message and exit code 1. The traceback of any other exception goes to the log file.
+    Ctrl-C, SIGTERM and SIGHUP become one message and exit codes 130, 143 and 129.
 
     Parameters
     ----------
@@ -33,14 +35,14 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     options = parser.parse_args()
     _configure_logging(options.log)
     try:
-        with _job_lock():
+        with interrupts.interruptible(), _job_lock():
             main(options)
     except UserError as error:
         log.error("%s: %s", parser.prog, error)
         sys.exit(1)
     except KeyboardInterrupt:
-        log.error("%s: interrupted; no file is half-written.", parser.prog)
-        sys.exit(130)
+        log.error("%s: %s", parser.prog, interrupts.MESSAGE)
+        sys.exit(interrupts.exit_code())
     except OSError as error:
         logging.exception("operating system error")
         path = f"{error.filename}: " if error.filename else ""
@@ -67,7 +69,7 @@ def _job_lock() -> Iterator[None]:
     """Hold a shared lock on .snakemake/jobs while this job runs.
 
     A job survives when Snakemake is killed, and could write into the results of the next run. The
-    next run sees the lock and stops. See workflow/rules/locks.smk, which sets the variable.
+    next run waits for the lock. See workflow/rules/locks.smk, which sets the variable.
     """
     if not Path(".snakemake").is_dir():
         yield
@@ -77,7 +79,7 @@ def _job_lock() -> Iterator[None]:
             fcntl.flock(jobs, fcntl.LOCK_SH)
         run_id = os.environ.get("SNAKEMAKE_RUN_ID")
         if run_id and run_id != Path(".snakemake/running").read_text():
-            raise UserError("the run that started this job has ended, and another run has begun.")
+            raise UserError("the run that started this job has ended.")
         yield
 
 
