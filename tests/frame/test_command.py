@@ -1,9 +1,12 @@
 """Test the frame of every program: help, log, exit codes, and errors of one line."""
 
+import ast
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,23 @@ def main(options):
         warnings.warn("water is low")
     if options.action == "wait":
         time.sleep(60)
+    if options.action == "swallow":
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ImportError("numpy.core.multiarray failed to import")
+    if options.action == "destroy":
+        class Tea:
+            def __del__(self):
+                time.sleep(60)
+        del [Tea()][0]
+        time.sleep(60)
+    if options.action == "clean up slowly":
+        try:
+            time.sleep(60)
+        finally:
+            log.info("cleaning up")
+            time.sleep(60)
 
 parser = argparse.ArgumentParser(prog="brew.py")
 parser.add_argument("action")
@@ -140,15 +160,78 @@ def test_traceback_goes_to_stderr_if_there_is_no_log(brew):
     assert "Traceback (most recent call last)" in ended.stderr
 
 
-def test_interruption_is_one_line_with_exit_code_130(tmp_path: Path):
+# ---- Interruptions -------------------------------------------------------------------------
+
+INTERRUPTED = "brew.py: interrupted; no file is half-written.\n"
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def interrupted(
+    command: list, folder: Path, line: str, *signals: signal.Signals, **options
+) -> tuple[str, int]:
+    """Send a signal each time the program has printed a line; return the rest and the exit code."""
+    with subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, **options
+    ) as process:
+        for expected, number in zip(line.splitlines(True), signals, strict=True):
+            assert process.stderr.readline() == expected
+            process.send_signal(number)
+        return process.stderr.read(), process.wait()
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_interruption_is_one_line(tmp_path: Path, number: signal.Signals):
     (tmp_path / "brew.py").write_text(BREW)
     command = [sys.executable, "brew.py", "wait"]
+    assert interrupted(command, tmp_path, "started\n", number) == (INTERRUPTED, CODES[number])
+
+
+@pytest.mark.parametrize("action", ["swallow", "destroy"])
+def test_interruption_that_a_library_swallows_is_one_line(tmp_path: Path, action: str):
+    (tmp_path / "brew.py").write_text(BREW)
+    command = [sys.executable, "brew.py", action]
+    assert interrupted(command, tmp_path, "started\n", signal.SIGINT) == (INTERRUPTED, 130)
+
+
+def test_second_interruption_ends_a_program_that_takes_long_to_end(tmp_path: Path):
+    (tmp_path / "brew.py").write_text(BREW)
+    command = [sys.executable, "brew.py", "clean up slowly"]
+    signals = signal.SIGINT, signal.SIGTERM
+    ended = interrupted(command, tmp_path, "started\ncleaning up\n", *signals)
+    assert ended == (INTERRUPTED, 143)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_interruption_of_an_import_is_one_line(tmp_path: Path, number: signal.Signals):
+    slow = "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "tqdm.py").write_text(slow)
+    command = [sys.executable, SCRIPTS / "download.py"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = interrupted(command, tmp_path, "importing\n", number, env=environment)
+    assert ended == ("download.py: interrupted; no file is half-written.\n", CODES[number])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_program_heeds_interruptions_before_it_imports_more(name: str):
+    first, *_ = (
+        node for node in ast.parse((SCRIPTS / name).read_text()).body if type(node) is not ast.Expr
+    )
+    assert ast.unparse(first) == "import image_workflow.interrupts"
+
+
+def test_a_program_in_the_background_ignores_ctrl_c_and_a_job_of_snakemake_does_not(tmp_path: Path):
+    (tmp_path / "brew.py").write_text(BREW)
+    command = ["sh", "-c", f"trap '' INT HUP; exec {sys.executable} brew.py wait"]
+    job = os.environ | {"HEED_SIGINT": "1"}
+    assert interrupted(command, tmp_path, "started\n", signal.SIGINT, env=job)[1] == 130
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr.readline() == "started\n"
         process.send_signal(signal.SIGINT)
-        stderr = process.stderr.read()
-    assert stderr == "brew.py: interrupted; no file is half-written.\n"
-    assert process.returncode == 130
+        process.send_signal(signal.SIGHUP)  # nohup
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.terminate()
+        assert process.stderr.read() == INTERRUPTED
 
 
 # ---- The programs --------------------------------------------------------------------------
