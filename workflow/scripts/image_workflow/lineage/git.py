@@ -1,5 +1,6 @@
 """The git state of the workflow's own code."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,9 +12,10 @@ def git_state(folder: Path) -> dict:
     -------
     dict
         ``commit`` (40 hexadecimal digits) and ``dirty`` (bool). Both are None outside a git
-        checkout.
+        checkout, and in a checkout that tracks no file of the folder.
     """
     try:
+        _git(folder, "ls-files", "--error-unmatch", ".")
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
@@ -22,5 +24,12 @@ def git_state(folder: Path) -> dict:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # A hook sets variables that lead git to another repository, such as GIT_DIR.
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
+    # Do not write to the checkout, not even to its index.
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    # git distrusts a checkout of another user. Its code is running already.
+    command = ["git", "-c", "safe.directory=*", "-C", str(folder), *arguments]
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
