@@ -89,9 +89,18 @@ class Checkout:
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", statistics, re.M))
         return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
 
+    def planned_jobs(self, *arguments: str, **config) -> set[str]:
+        """Return the jobs of a dry run. A job has the name of its record, such as parse_test."""
+        return planned_jobs(self.finish("-n", "-p", *arguments, **config).stdout)
+
     def receipt(self) -> dict:
         """Return the content of registered.json."""
         return json.loads((self.path / "results/registered.json").read_text(encoding="utf-8"))
+
+
+def planned_jobs(said: str) -> set[str]:
+    """Return the jobs in what a dry run with -p printed."""
+    return set(re.findall(r" --record results/records/(\w+)\.json ", said))
 
 
 def command(*arguments: str, **config) -> list[str]:

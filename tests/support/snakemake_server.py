@@ -17,6 +17,8 @@ _context.set_forkserver_preload(
     [
         *("snakemake.cli", "snakemake.api", "snakemake.dag", "snakemake.persistence"),
         *("snakemake.executors.local", "snakemake.scheduling.greedy", "snakemake.scheduling.milp"),
+        # Snakemake imports these later, in every call.
+        *("snakemake.profiles", "snakemake.report.html_reporter", "smart_open"),
         *("jsonschema", "pandas"),
     ]
 )

@@ -1,49 +1,26 @@
-"""A change runs again exactly the rules whose results are out of date."""
+"""An edit of the code runs again exactly the rules that use it, and those that follow."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from checkout import TOP, Checkout
+from checkout import TOP, Checkout, planned_jobs
 from image_workflow.lineage.code import code_files
+from job_graph import OUTPUTS, jobs_of, repeated
 
-MODEL = {
-    "train": 1,
-    "evaluate": 1,
-    "draw_confusion": 1,
-    "draw_mistakes": 1,
-    "draw_weights": 1,
-    "register": 1,
-}
-SWEEP = {"draw_sweep": 1} | MODEL
-DATA = {"describe": 1, "preview": 1, "draw_class_balance": 1}
-EVERY = {"download": 2, "parse": 2} | DATA | SWEEP
+DIGITS = {"dataset": "digits"}
 # Rules that a run of the digits without the report does not need.
 OTHERS = ["convert", "report", "summarize"]
-FIRST_OUTPUTS = {
-    "download": "results/raw/",
-    "parse": "results/arrays/",
-    "describe": "results/dataset.json",
-    "preview": "results/preview.png",
-    "draw_class_balance": "results/class_balance.png",
-    "draw_confusion": "results/confusion.png",
-    "draw_mistakes": "results/mistakes.png",
-    "draw_weights": "results/weights.png",
-    "train": "results/model.pkl",
-    "draw_sweep": "results/sweep.png",
-    "evaluate": "results/metrics.json",
-    "register": "results/registered.json",
-}
-ALL = sorted([*EVERY, *OTHERS])
+RULES = sorted(
+    {job.removesuffix("_t10k").removesuffix("_test").removesuffix("_train") for job in OUTPUTS}
+)
+ALL = sorted([*RULES, *OTHERS])
 # The training code: the receipt has its checksum.
 TRAINING = ["register", "train"]
 # The rules that load the model.
 LOADERS = ["draw_mistakes", "draw_weights", "evaluate", *TRAINING]
-PICTURES = sorted(rule for rule in EVERY if rule == "preview" or rule.startswith("draw_"))
+PICTURES = sorted(rule for rule in RULES if rule == "preview" or rule.startswith("draw_"))
 # The rules that use a file themselves. Rules that follow from them run again as well.
 USERS = {
     "scripts/azureml_cancel.py": [],
@@ -187,9 +164,6 @@ USERS = {
 SCRIPTS = TOP / "workflow/scripts"
 # The programs of the rules that have two.
 TRAINERS, REGISTRARS = ["train", "fit"], ["register", "fit"]
-# One file for each list of users, all programs, and all environments.
-EDITED = list({str(users): name for name, users in USERS.items()}.values())
-EDITED += [name for name in USERS if name.count("/") == 1 and name not in EDITED]
 
 
 def files(program: str) -> list[Path]:
@@ -197,19 +171,12 @@ def files(program: str) -> list[Path]:
     return code_files(SCRIPTS / f"{program}.py")
 
 
-def users(checkout: Checkout) -> list[str]:
-    """Return the rules that are out of date themselves, without those that follow from them."""
-    said = checkout.finish("-n", dataset="digits").stdout
-    files = re.findall(r"^Out of date: (.+) was made with other .+ or code\.$", said, re.M)
-    return sorted({rule for rule, made in FIRST_OUTPUTS.items() if re.search(made, str(files))})
-
-
 def append(path: Path, text: str) -> None:
     with open(path, "a", encoding="utf-8") as file:
         file.write(text)
 
 
-# ---- Code ----------------------------------------------------------------------------------
+# ---- Programs, modules and pinned packages -------------------------------------------------
 
 
 def test_every_file_of_the_code_is_listed(digits_run: Checkout):
@@ -228,177 +195,125 @@ def test_the_rules_depend_on_the_programs_and_modules_that_they_import(name: str
     assert sorted(rule for rule, used in uses.items() if name in used) == USERS[name]
 
 
-@pytest.mark.parametrize("name", EDITED)
+@pytest.mark.parametrize("name", USERS)
 def test_an_edit_runs_the_rules_that_use_the_file(finished: Checkout, name: str):
     append(finished.path / "workflow" / name, "\n# edited\n")
-    assert users(finished) == [rule for rule in USERS[name] if rule not in OTHERS]
+    users = jobs_of(rule for rule in USERS[name] if rule not in OTHERS)
+    ended = finished.finish("-n", "-p", **DIGITS)
+    assert planned_jobs(ended.stdout) == repeated(*users)
+    # The reasons tell the users from the rules that only follow from them.
+    made = re.findall(r"^Out of date: results/(.+) was made with other", ended.stdout, re.M)
+    assert sorted(made) == sorted(OUTPUTS[job][0] for job in users)
 
 
-def test_an_edit_runs_the_rules_that_follow(finished: Checkout):
-    append(finished.path / "workflow/scripts/preview.py", "\n# edited\n")
-    assert finished.planned(dataset="digits") == {"preview": 1, "register": 1}
+def test_a_new_module_that_nothing_imports_runs_nothing(finished: Checkout):
+    (finished.path / "workflow/scripts/image_workflow/mine.py").write_text("MINE = 1\n")
+    (finished.path / "workflow/envs/mine.yaml").write_text("dependencies: []\n")
+    assert finished.planned_jobs(**DIGITS) == set()
 
 
-# ---- Time stamps ---------------------------------------------------------------------------
-
-
-def test_a_touch_runs_nothing(finished: Checkout):
-    names = "metrics.json", "sweep.png", "sweep.json", "model.pkl"
-    results = [finished.path / "results" / name for name in names]
-    for folder in ("candidates", "arrays", "raw"):
-        results += sorted((finished.path / "results" / folder).iterdir())
-    code = [path for path in (finished.path / "workflow").rglob("*") if path.is_file()]
-    settings = [path for path in (finished.path / "config").rglob("*") if path.is_file()]
-    # In this order each file becomes older than the files that it was made from.
-    for path in (*results, *code, *settings, finished.path / "Snakefile"):
-        os.utime(path)
-    assert finished.planned(dataset="digits") == {}
-
-
-def test_copied_results_run_nothing(digits_run: Checkout, tmp_path: Path):
-    copy = Checkout.fresh(tmp_path)
-    for folder in (".snakemake", "results"):
-        # Without their time stamps.
-        shutil.copytree(digits_run.path / folder, copy.path / folder, copy_function=shutil.copyfile)
-    assert copy.planned(dataset="digits") == {}
-
-
-def test_job_records_decide_without_snakemakes_metadata(finished: Checkout):
-    shutil.rmtree(finished.path / ".snakemake")
-    assert finished.planned(dataset="digits") == {}
-    assert finished.planned(dataset="digits", seed=7) == {"preview": 1} | SWEEP
-    # A partial run does not change the rest.
-    finished.finish("results/preview.png", dataset="digits", seed=7)
-    assert finished.planned(dataset="digits", seed=7) == SWEEP
-
-
-# ---- Configuration -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changed", "rules"),
-    [
-        ({"regularization": 0.8}, MODEL),
-        ({"regularization": [0.8, 0.80]}, MODEL),
-        ({"regularization": [0.5, 2]}, SWEEP),
-        ({"validation_fraction": 0.2}, SWEEP),
-        ({"solver": "liblinear"}, SWEEP),
-        ({"seed": 7}, {"preview": 1} | SWEEP),
-        ({"preview_images": 10}, {"preview": 1, "register": 1}),
-        ({"model_name": "other"}, {"register": 1}),
-        ({"experiment_name": "other"}, {"register": 1}),
-        ({"registry_uri": "sqlite:///other/mlflow.db"}, {"register": 1}),
-        # Snakemake compares the set of a rule's values and ignores their names.
-        (
-            {"model_name": "Tutorial-sklearn-digits", "experiment_name": "sklearn_digits"},
-            {"register": 1},
-        ),
-        ({"model_name": "sklearn_digits", "experiment_name": "Tutorial-sklearn-digits"}, {}),
-        ({"dataset": "mnist"}, EVERY),
-        ({"seed": 42, "validation_fraction": 0.16667}, {}),
-        ({"regularization": [10, 0.50, 2.0, "1e-1"]}, {}),
-    ],
-)
-def test_a_changed_key_runs_the_rules_that_depend_on_it(digits_run: Checkout, changed, rules):
-    assert digits_run.planned(**({"dataset": "digits"} | changed)) == rules
-
-
-def test_the_number_of_cores_runs_nothing(digits_run: Checkout):
-    assert digits_run.planned("--cores", "1", dataset="digits") == {}
-
-
-def test_the_same_setting_in_the_file_runs_nothing(finished: Checkout):
-    settings = finished.path / "config/config.yaml"
-    text = settings.read_text().replace("dataset: mnist", "dataset: digits  # for a moment")
-    settings.write_text(text + "\n# a comment\n")
-    assert finished.planned() == {}
-
-
-def test_a_new_source_runs_nothing(finished: Checkout):
-    append(finished.path / "config/datasets.yaml", "    - folder: data/digits\n")
-    assert finished.planned(dataset="digits") == {}
-
-
-def test_the_order_of_the_files_of_a_data_set_runs_nothing(finished: Checkout):
-    registry = finished.path / "config/datasets.yaml"
-    datasets = yaml.safe_load(registry.read_text())
-    files = datasets["digits"]["files"]
-    datasets["digits"]["files"] = dict(reversed(files.items()))
-    registry.write_text(yaml.safe_dump(datasets, sort_keys=False))
-    assert finished.planned(dataset="digits") == {}
+def test_a_module_that_is_imported_anew_runs_its_users(finished: Checkout):
+    (finished.path / "workflow/scripts/image_workflow/mine.py").write_text("MINE = 1\n")
+    append(finished.path / "workflow/scripts/preview.py", "\nimport image_workflow.mine\n")
+    assert finished.planned_jobs(**DIGITS) == repeated("preview")
 
 
 def test_a_package_that_is_added_to_the_cloud_trains_again(finished: Checkout):
     """training.json lists the versions of the packages in azureml.yaml."""
     append(finished.path / "workflow/envs/azureml.yaml", "      - another==1.0\n")
-    assert finished.planned(dataset="digits") == SWEEP
+    assert finished.planned_jobs(**DIGITS) == repeated("train")
 
 
-def test_a_new_checksum_runs_the_rules_of_its_part(finished: Checkout):
-    registry = finished.path / "config/datasets.yaml"
-    before, last = registry.read_text().rsplit("t10k-labels-idx1-ubyte: ", 1)
-    registry.write_text(f"{before}t10k-labels-idx1-ubyte: {'f' * 64}{last[64:]}")
-    expected = {"download": 1, "parse": 1} | DATA | SWEEP
-    assert finished.planned(dataset="digits") == expected
+# ---- Rules ---------------------------------------------------------------------------------
 
 
-# ---- Results -------------------------------------------------------------------------------
+def edit_rule(checkout: Checkout, rule: str, before: str, after: str) -> None:
+    """Replace a text once in the definition of a rule."""
+    for path in sorted((checkout.path / "workflow/rules").glob("*.smk")):
+        text = path.read_text(encoding="utf-8")
+        if found := re.search(rf"^ *rule {rule}:\n", text, re.M):
+            edited = text[found.end() :].replace(before, after, 1)
+            assert edited != text[found.end() :]
+            path.write_text(text[: found.end()] + edited, encoding="utf-8")
+            return
+    raise AssertionError(f"there is no rule {rule}")
 
-MAKERS = {
-    "raw/t10k-labels-idx1-ubyte.gz": {"download": 1, "parse": 1} | DATA | SWEEP,
-    "arrays/train-labels.npy": {"parse": 1} | DATA | SWEEP,
-    "dataset.json": DATA
-    | {"evaluate": 1, "draw_mistakes": 1, "draw_weights": 1, "draw_confusion": 1, "register": 1},
-    "preview.png": {"preview": 1, "register": 1},
-    "class_balance.png": {"draw_class_balance": 1, "register": 1},
-    "confusion.png": {"draw_confusion": 1, "register": 1},
-    "mistakes.png": {"draw_mistakes": 1, "register": 1},
-    "weights.png": {"draw_weights": 1, "register": 1},
-    "model.pkl": SWEEP,
-    "training.json": SWEEP,
-    "sweep.json": SWEEP,
-    "sweep.png": {"draw_sweep": 1, "register": 1},
-    "metrics.json": {"evaluate": 1, "draw_confusion": 1, "register": 1},
-    "registered.json": {"register": 1},
-    "records/train.json": SWEEP,
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"{params.python:q} ', '"LANG=C {params.python:q} '),
+        ("params:\n", "params:\n        more=1,\n"),
+    ],
+    ids=["shell", "params"],
+)
+def test_an_edit_of_a_rule_runs_it(finished: Checkout, rule: str, before: str, after: str):
+    edit_rule(finished, rule, before, after)
+    assert finished.planned_jobs(**DIGITS) == repeated(*jobs_of([rule]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("message:\n", 'message:\n        "Now: "\n'),
+        ("threads: 1\n", "threads: 2\n"),
+        ("results/logs/", "results/logs/more/"),
+        ("results/benchmarks/", "results/benchmarks/more/"),
+        ("params:\n", "resources:\n        mem_mb=100,\n    params:\n"),
+        ("params:\n", "retries: 2\n    params:\n"),
+        ('"../envs/', '"../envs/../envs/'),
+    ],
+)
+def test_an_edit_of_a_rule_that_changes_no_result_runs_nothing(
+    finished: Checkout, before: str, after: str
+):
+    edit_rule(finished, "preview", before, after)
+    assert finished.planned_jobs(**DIGITS) == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [str(path.relative_to(TOP)) for path in sorted((TOP / "workflow/rules").glob("*.smk"))]
+    + ["Snakefile", "config/datasets.yaml", "config/config.yaml", "profiles/default/config.yaml"]
+    + [str(path.relative_to(TOP)) for path in sorted((TOP / "workflow/schemas").glob("*.yaml"))],
+)
+def test_a_comment_in_a_rule_a_schema_or_a_setting_runs_nothing(finished: Checkout, name: str):
+    append(finished.path / name, "\n# a comment\n")
+    assert finished.planned_jobs(**DIGITS) == set()
+
+
+# ---- The report ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reported(digits_run: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the finished checkout, with the report. Tests must restore what they change."""
+    checkout = digits_run.copied(tmp_path_factory.mktemp("report") / "checkout")
+    checkout.finish(PAGE, **DIGITS)
+    return checkout
+
+
+PAGE = "results/report.html"
+REPORT_FILES = {
+    "scripts/report.py": {"report"},
+    "scripts/summarize.py": {"summarize", "report"},
+    "envs/summary.yaml": {"summarize", "report"},
+} | {
+    str(path.relative_to(TOP / "workflow")): {"report"}
+    | ({"summarize"} if path.parent.name == "tables" else set())
+    for path in sorted((TOP / "workflow/report").rglob("*"))
+    if path.is_file()
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("altered", [False, True], ids=["deleted", "altered"])
-def test_a_missing_or_altered_result_is_made_again(finished: Checkout, name: str, altered: bool):
-    path = finished.path / "results" / name
-    if altered:
-        path.write_bytes(path.read_bytes()[1:])
-    else:
-        path.unlink()
-    assert finished.planned(dataset="digits") == MAKERS[name]
-
-
-def test_only_results_that_the_target_needs_are_made_again(finished: Checkout):
-    for name in ("preview.png", "model.pkl", "registered.json"):
-        (finished.path / "results" / name).write_bytes(b"altered")
-    assert finished.planned("results/preview.png", dataset="digits") == {"preview": 1}
-    assert finished.planned("results/metrics.json", dataset="digits") == {"train": 1, "evaluate": 1}
-
-
-def test_a_picture_of_another_configuration_is_deleted(finished: Checkout):
-    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
-    picture = finished.path / "results/sweep.png"
-    assert not picture.exists()
-    picture.touch()
-    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
-    assert not picture.exists()
-
-
-def test_restored_earlier_results_are_not_mistaken_for_new_ones(finished: Checkout, tmp_path: Path):
-    earlier = tmp_path / "earlier"
-    shutil.copytree(finished.path / "results", earlier)
-    finished.finish("results/metrics.json", dataset="digits", seed=7)
-    shutil.rmtree(finished.path / "results")
-    shutil.copytree(earlier, finished.path / "results")
-    expected = {"preview": 1} | SWEEP
-    assert finished.planned(dataset="digits", seed=7) == expected
-    # The same holds if Snakemake is told that they are up to date.
-    finished.finish("--touch", dataset="digits", seed=7)
-    assert finished.planned(dataset="digits", seed=7) == expected
+@pytest.mark.parametrize("name", REPORT_FILES)
+def test_an_edit_of_the_report_makes_only_the_report_again(reported: Checkout, name: str):
+    path = reported.path / "workflow" / name
+    before = path.read_bytes()
+    append(path, "\n")
+    try:
+        assert reported.planned_jobs(PAGE, **DIGITS) == REPORT_FILES[name]
+        assert reported.planned_jobs(**DIGITS) == set()
+    finally:
+        path.write_bytes(before)
