@@ -70,10 +70,14 @@ def test_azureml_without_the_sdk_is_an_error(tmp_path, without_sdk):
 
 
 def test_a_reason_names_no_folder_outside_the_project(tmp_path, with_sdk):
-    inner = tmp_path / "inner"
-    inner.mkdir()
+    inner = tmp_path / "project/inner"
+    inner.mkdir(parents=True)
+    named = write_workspace(tmp_path / "secret/config.json")
+    found = choice.choose("auto", inner, AZUREML | {"workspace_config": str(named)})
+    assert found.reason == "a workspace is configured in a config.json elsewhere"
     write_workspace(tmp_path / "config.json")
-    assert str(tmp_path) not in choice.choose("auto", inner, AZUREML).reason
+    reason = choice.choose("auto", inner, AZUREML).reason
+    assert reason == "a workspace is configured in ../../config.json"
 
 
 def test_choosing_does_not_import_the_sdk():
@@ -113,6 +117,11 @@ FOREIGN = [
     ("", "is not JSON"),
     ("// settings\n{}", "is not JSON"),
     ("[]", "has no keys"),
+    ('{"subscription_id": 5, "resource_group": "g", "workspace_name": "w"}', "has no subscription"),
+    (
+        '{"subscription_id": "<yours>", "resource_group": "g"}',
+        "has the placeholder <yours> instead",
+    ),
 ]
 
 
@@ -136,6 +145,6 @@ def test_auto_ignores_a_config_json_of_another_tool(tmp_path, with_sdk, content,
     (tmp_path / "config.json").write_text(content)
     found = choice.choose("auto", folder, AZUREML)
     assert found.backend == "local"
-    assert found.reason.startswith(f"no workspace is configured: a folder's config.json {fault}")
+    assert found.reason.startswith(f"no workspace is configured: ../config.json {fault}")
     with pytest.raises(UnavailableError, match=fault):
         choice.choose("azureml", folder, AZUREML)

@@ -3,14 +3,19 @@
 import importlib.util
 import json
 import logging
+import os
 from pathlib import Path
 
 from image_workflow.errors import UserError
+from image_workflow.paths import expanded
 
 log = logging.getLogger(__name__)
 
 #: The keys of a workspace's config.json.
 WORKSPACE_KEYS = "subscription_id", "resource_group", "workspace_name"
+
+#: Where the SDK looks for this file, in a folder and in all folders above it.
+PLACES = ".azureml/config.json", "aml_config/config.json", "config.json"
 
 #: The module of each SDK, in the order in which ``auto`` looks for them.
 SDKS = {"v2": "azure.ai.ml", "v1": "azureml.core"}
@@ -68,18 +73,15 @@ def available_workspace(folder: Path, workspace_config: str, sdk: str) -> tuple[
 def find_workspace(folder: Path, workspace_config: str = "") -> tuple[Path | None, str]:
     """Return the workspace's config.json, or None and the reason.
 
-    The file is looked for as the SDK does: in .azureml, then in aml_config, then directly, each in
-    ``folder`` and in all folders above it. A file without the keys of a workspace belongs to
-    another tool and is skipped.
+    The file is looked for as the SDK does: at each of PLACES, in ``folder`` and in all folders
+    above it. A file without the keys of a workspace belongs to another tool and is skipped.
     """
     if workspace_config:
-        paths = [Path(workspace_config).expanduser()]
+        paths = [expanded(workspace_config)]
         problem = "azureml.workspace_config names a file that does not exist"
     else:
         start = folder.resolve()
-        places = ".azureml", "aml_config", ""
-        folders = (start, *start.parents)
-        paths = [above / place / "config.json" for place in places for above in folders]
+        paths = [above / place for place in PLACES for above in (start, *start.parents)]
         problem = "no workspace is configured"
     skipped = []
     for path in filter(Path.is_file, paths):
@@ -101,8 +103,13 @@ def workspace_fault(path: Path) -> str:
         return "is not JSON"
     if not isinstance(content, dict):
         return "has no keys"
-    missing = [key for key in WORKSPACE_KEYS if not content.get(key)]
-    return f"has no {missing[0]}" if missing else ""
+    for key in WORKSPACE_KEYS:
+        value = content.get(key)
+        if not (isinstance(value, str) and value.strip()):
+            return f"has no {key}"
+        if value.startswith("<"):
+            return f"has the placeholder {value} instead of a {key}"
+    return ""
 
 
 def installed_sdk(wanted: str) -> str | None:
@@ -125,6 +132,8 @@ def is_installed(module: str) -> bool:
 
 
 def shown(path: Path, folder: Path) -> str:
-    """Return the path without the names of folders outside the project, for use in the receipt."""
-    start = folder.resolve()
-    return str(path.relative_to(start)) if path.is_relative_to(start) else f"a folder's {path.name}"
+    """Return the path from the project, without the names of other folders, for the receipt."""
+    relative = os.path.relpath(path, folder.resolve())
+    is_inside = not relative.startswith("..")
+    is_above = relative.replace("../", "") in PLACES
+    return relative if is_inside or is_above else f"a {path.name} elsewhere"

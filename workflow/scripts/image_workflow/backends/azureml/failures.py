@@ -46,6 +46,9 @@ SECRET = re.compile(r"(?i)((?:sig|token|secret|password|accountkey)=)[^&\s'\"]+"
 # The SDK's guess at the meaning of an answer. The inner exception has the answer itself.
 VAGUE = re.compile(r"Operation returned an invalid status code '\w+'. The possible reason")
 
+# What str() makes of an exception without a text, or with an empty answer.
+NO_TEXT = re.compile(r"\W*|None|b''|b\"\"")
+
 
 class CloudError(UserError):
     """A step in the cloud failed.
@@ -99,7 +102,7 @@ def describe(error: BaseException) -> str:
     'KeyError.'
     """
     text = _text_of(error)
-    if VAGUE.match(text) and (inner := error.__cause__ or error.__context__):
+    if (not text or VAGUE.match(text)) and (inner := error.__cause__ or error.__context__):
         text = _text_of(inner) or text
     if host := re.search(r"host='([^']+)'", text):
         text = f"there is no connection to {host[1]}"
@@ -137,7 +140,8 @@ def _text_of(error: BaseException) -> str:
 
     for read in (answer, lambda: error.message, lambda: str(error), arguments):
         try:
-            if text := str(read() or "").strip():
+            text = str(read() or "").strip()
+            if not NO_TEXT.fullmatch(text):
                 return text
         except Exception:
             continue
