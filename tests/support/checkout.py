@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from image_workflow.backends.sqlite_registry import update_locations
 from snakemake_server import run_snakemake
 
 TOP = Path(__file__).parents[2]
@@ -38,6 +39,9 @@ class Checkout:
     def copied(self, path: Path) -> "Checkout":
         """Return a copy of this checkout, including its results and their time stamps."""
         shutil.copytree(self.path, path, dirs_exist_ok=True)
+        if (database := path / "registry/mlflow.db").exists():
+            # As the next registration would: a copied registry is a reason to register.
+            update_locations(database)
         return Checkout(path)
 
     def start(self, *arguments: str, **config) -> subprocess.Popen:

@@ -7,6 +7,7 @@
 
 import os
 
+from image_workflow.backends.sqlite_registry import fault_of_receipt
 from image_workflow.errors import UserError
 from image_workflow.lineage.job_records import recipe
 from image_workflow.lineage.results import Training
@@ -66,7 +67,8 @@ def all_steps():
     pictures = [
         step(rule, PICTURE_RECIPES[rule], getattr(rules, rule).input) for rule in PICTURE_RECIPES
     ]
-    register = step("register", REGISTER_RECIPE, rules.register.input)
+    reason = fault_of_receipt(Path(rules.register.output.receipt))
+    register = step("register", REGISTER_RECIPE, rules.register.input, reason)
     return [*data_steps(), train, evaluate, *pictures, register]
 
 
@@ -81,6 +83,16 @@ def benchmark_files(wildcards):
     return [f"results/benchmarks/{Path(step.record).stem}.jsonl" for step in all_steps()]
 
 
+def check_links(steps):
+    """Raise WorkflowError if a result is a link to nowhere, which Snakemake cannot replace."""
+    for path in ["results", *(path for each in steps for path in [*each.outputs, each.record])]:
+        if os.path.islink(path) and not os.path.exists(path):
+            raise WorkflowError(
+                f"{path} is a link to {os.readlink(path)}, which does not exist. Connect the disk, "
+                "or delete the link and run again."
+            )
+
+
 def jobs_to_repeat():
     """Return the records of the jobs to repeat, each with the reason.
 
@@ -88,7 +100,9 @@ def jobs_to_repeat():
     """
     if not workflow.is_main_process:
         return {}
-    return steps_to_repeat([*all_steps(), *report_steps()])
+    steps = [*all_steps(), *report_steps()]
+    check_links(steps)
+    return steps_to_repeat(steps)
 
 
 def request_repeats(wildcards):
