@@ -210,7 +210,9 @@ def test_a_key_that_is_in_config_yaml_twice_is_refused(checkout: Checkout):
     settings = checkout.path / "config/config.yaml"
     lines = len(settings.read_text().splitlines())
     settings.write_text(settings.read_text() + "seed: 1\n")
-    expected = f"config/config.yaml, line {lines + 1} is not valid YAML: found the key 'seed' twice."
+    expected = (
+        f"config/config.yaml, line {lines + 1} is not valid YAML: found the key 'seed' twice."
+    )
     assert refusal(checkout) == expected
 
 

@@ -159,7 +159,7 @@ def measured_again(
     arrays = options.receipt.parent / "arrays"
     truth = np.load(arrays / "test-labels.npy")
     images = np.load(arrays / "test-images.npy", mmap_mode="r")
-    predicted = predict(load_model(model, options.estimator_folder), images)
+    predicted = predict(load_model(model, sha256, options.estimator_folder), images)
     names = data_set.class_names()
     return measure(truth, predicted, names, metrics.parameters, data_set.n_train)
 
