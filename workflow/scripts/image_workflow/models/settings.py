@@ -166,6 +166,22 @@ class TrainingSettings:
         """Return the parameters that have several values to try."""
         return [name for name, values in self.grid.items() if len(values) > 1]
 
+    def to_config(self) -> dict:
+        """Return the keys of the configuration that decide the model.
+
+        :meth:`from_config` makes the same settings of them.
+        """
+        if self.is_own:
+            model = {"estimator": self.estimator, "parameters": self.grid}
+        else:
+            model = {
+                "estimator": self.estimator,
+                "regularization": self.grid[RATE],
+                "solver": self.solver,
+            }
+        several = {"validation_fraction": self.validation_fraction} if self.is_sweep else {}
+        return model | several | {"seed": self.seed}
+
     def arguments(self) -> list[str]:
         """Return the settings as arguments of fit.py."""
         if self.is_own:
