@@ -96,7 +96,7 @@ def test_a_program_that_is_run_by_hand_checks_nothing(made: Path):
 
 # For each program: one of its inputs, and the job that wrote the input.
 INPUTS = {
-    "parse": ("raw/train-images-idx3-ubyte.gz", "download_train"),
+    "parse_train": ("raw/train-images-idx3-ubyte.gz", "download_train"),
     "describe": ("arrays/test-labels.npy", "parse_test"),
     "preview": ("arrays/train-images.npy", "parse_train"),
     "draw_class_balance": ("dataset.json", "describe"),
@@ -109,7 +109,7 @@ INPUTS = {
     "register": ("raw/t10k-labels-idx1-ubyte.gz", "download_t10k"),
 }
 OUTPUTS = {
-    "parse": "arrays/train-images.npy",
+    "parse_train": "arrays/train-images.npy",
     "describe": "dataset.json",
     "preview": "preview.png",
     "draw_class_balance": "class_balance.png",
@@ -125,12 +125,11 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def commands(digits_run: Checkout) -> dict[str, str]:
-    """The command of each rule for the digits. Without Snakemake, a test takes a second."""
+    """The command of each job, by its record. Without Snakemake, a test takes a second."""
     ended = digits_run.finish("-n", "-p", "--forceall", dataset="digits")
     said = ended.stdout + ended.stderr
-    found = re.findall(r"Shell command: (.*?/(\w+)\.py.*)", said)
-    # parse is there twice, for the training set first.
-    return {rule: command for command, rule in reversed(found)}
+    found = re.findall(r"Shell command: (.* --record results/records/(\w+)\.json .*)", said)
+    return {record: command for command, record in found}
 
 
 def run_command(command: str, checkout: Checkout) -> subprocess.CompletedProcess:
