@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
-from mlflow.entities import LoggedModelStatus
 
 import register
 from image_workflow.backends.mlflow import registry, texts
@@ -26,9 +24,9 @@ from image_workflow.models.estimator import features
 from registration import (
     ENVIRONMENT,
     PARAMETERS,
+    content,
     registered,
     runs,
-    versions,
     write_data_set_file,
     write_model,
     write_results,
@@ -210,151 +208,6 @@ def test_artifacts_go_beside_the_database(options: Namespace, tmp_path: Path, mo
     found = {path.name for path in (tmp_path / "elsewhere/registry/artifacts").rglob("*")}
     assert {"model.pkl", "preview.png", "metrics.json", "MLmodel"} <= found
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["registry"]
-
-
-# ---- Once for its content ------------------------------------------------------------------
-
-
-def test_the_same_model_is_registered_once(options: Namespace):
-    assert registered(options)["version"] == 1
-    receipt = options.receipt.read_bytes()
-    options.receipt.unlink()
-    registered(options)
-    assert options.receipt.read_bytes() == receipt
-    assert versions(options) == [("my_model", 1)]
-    assert len(runs(options)) == 1
-
-
-def content(options: Namespace) -> tuple[str, str]:
-    """Return the only run's id and the id of its only model, after checking its metrics."""
-    client = mlflow.MlflowClient(options.registry_uri)
-    (run,) = runs(options)
-    assert run.info.status == "FINISHED"
-    (model,) = client.search_logged_models([run.info.experiment_id])
-    assert model.status == LoggedModelStatus.READY
-    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
-    assert sorted(metric.key for metric in model.metrics) == sorted(run.data.metrics) != []
-    for name in run.data.metrics:
-        assert len(client.get_metric_history(run.info.run_id, name)) == 1
-    assert len(run.inputs.dataset_inputs) == 2
-    return run.info.run_id, model.model_id
-
-
-def test_the_same_model_under_another_name_is_its_version_1(options: Namespace):
-    registered(options)
-    first = content(options)
-    assert registered(options, model_name="other")["version"] == 1
-    assert versions(options) == [("my_model", 1), ("other", 1)]
-    assert content(options) == first
-    client = mlflow.MlflowClient(options.registry_uri)
-    both = [client.get_model_version(name, "1") for name in ("my_model", "other")]
-    assert len({version.source for version in both}) == 1
-    assert len({version.run_id for version in both}) == 1
-    assert len({version.description for version in both}) == 1
-    assert mlflow.pyfunc.load_model("models:/other/1")
-
-
-def test_another_model_is_version_2_and_the_first_stays_1(options: Namespace):
-    registered(options)
-    first = options.model.read_bytes()
-    write_model(options.model, training_settings(regularization=[0.8]))
-    write_training(options.model)
-    assert registered(options)["version"] == 2
-    assert len(runs(options)) == 2
-    options.model.write_bytes(first)
-    write_training(options.model)
-    assert registered(options)["version"] == 1
-    assert versions(options) == [("my_model", 1), ("my_model", 2)]
-
-
-def test_the_same_model_of_a_data_set_with_another_name_is_registered(options: Namespace):
-    """The run of the first data set has the same model, and may not be continued."""
-    registered(options)
-    write_data_set_file(options.dataset_file, options.data_folder, name="copy")
-    receipt = registered(options, model_name="other")
-    assert receipt["version"] == 1
-    assert receipt["parameters"]["dataset"] == "copy"
-
-
-def test_the_same_model_with_other_class_names_is_another_version(options: Namespace):
-    """The registered model has the names of its classes."""
-    registered(options)
-    data_set = register.registration(options).data_set
-    renamed = [replace(found, name=f"new {found.name}") for found in data_set.classes]
-    write_data_set_file(options.dataset_file, options.data_folder, classes=renamed)
-    assert registered(options)["version"] == 2
-    names = mlflow.models.get_model_info("models:/my_model/2").metadata["class_names"]
-    assert names == {label: f"new {name}" for label, name in CLASS_NAMES.items()}
-    assert registered(options)["version"] == 2
-    data_set.write(options.dataset_file)
-    assert registered(options)["version"] == 1
-
-
-class Killed(BaseException):
-    """A test raises this to interrupt a registration."""
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        "mlflow.log_params",
-        "mlflow.log_inputs",
-        "mlflow.log_artifact",
-        "mlflow.sklearn.log_model",
-        "mlflow.MlflowClient.log_outputs",
-        "mlflow.sklearn.save_model",
-        "mlflow.MlflowClient.log_model_artifacts",
-        "mlflow.tracking.fluent.finalize_logged_model",
-        "mlflow.log_metrics",
-        "mlflow.register_model",
-        "mlflow.MlflowClient._create_model_version",
-        "mlflow.MlflowClient.update_registered_model",
-        "mlflow.MlflowClient.update_model_version",
-    ],
-)
-def test_an_interrupted_registration_is_continued(options: Namespace, monkeypatch, call: str):
-    def killed(*_, **__):
-        raise Killed
-
-    with monkeypatch.context() as interrupted, pytest.raises(Killed):
-        interrupted.setattr(call, killed)
-        register.main(options)
-    assert not options.receipt.exists()
-    assert registered(options)["version"] == 1
-    assert versions(options) == [("my_model", 1)]
-    assert content(options)
-    client = mlflow.MlflowClient(options.registry_uri)
-    assert client.get_registered_model("my_model").description
-    assert client.get_model_version("my_model", "1").description
-    assert mlflow.pyfunc.load_model("models:/my_model/1")
-
-
-def test_a_registration_that_was_killed_is_continued(options: Namespace, monkeypatch):
-    """A killed process cannot say that its run has failed, so the run seems to be running."""
-    child = os.fork()
-    if child == 0:
-        monkeypatch.setattr("mlflow.log_metrics", lambda *_, **__: os._exit(9))
-        try:
-            register.main(options)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    (run,) = runs(options)
-    assert run.info.status == "RUNNING"
-    assert registered(options)["version"] == 1
-    assert content(options)
-
-
-def test_a_run_of_another_user_is_left_alone(options: Namespace):
-    """Others may register the same model on the same server at this moment."""
-    mlflow.set_tracking_uri(options.registry_uri)
-    tags = texts.content_tags(register.registration(options))
-    client = mlflow.MlflowClient()
-    experiment = registry.experiment_id(options.experiment_name)
-    other = client.create_run(experiment, tags=tags | {"mlflow.user": "another"})
-    assert registered(options)["version"] == 1
-    assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
-    assert len(runs(options)) == 2
 
 
 # ---- Other estimators ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import mlflow
 import numpy as np
+from mlflow.entities import LoggedModelStatus
 
 import register
 from checkout import TOP
@@ -149,3 +150,18 @@ def versions(options: Namespace) -> list[tuple[str, int]]:
     """Return name and number of all model versions in the registry."""
     client = mlflow.MlflowClient(options.registry_uri)
     return sorted((found.name, int(found.version)) for found in client.search_model_versions())
+
+
+def content(options: Namespace) -> tuple[str, str]:
+    """Return the only run's id and the id of its only model, after checking its metrics."""
+    client = mlflow.MlflowClient(options.registry_uri)
+    (run,) = runs(options)
+    assert run.info.status == "FINISHED"
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    assert model.status == LoggedModelStatus.READY
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert sorted(metric.key for metric in model.metrics) == sorted(run.data.metrics) != []
+    for name in run.data.metrics:
+        assert len(client.get_metric_history(run.info.run_id, name)) == 1
+    assert len(run.inputs.dataset_inputs) == 2
+    return run.info.run_id, model.model_id

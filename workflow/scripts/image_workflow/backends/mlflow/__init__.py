@@ -18,6 +18,8 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     MLFLOW_LOGGING_LEVEL="WARNING",
     MLFLOW_CONFIGURE_LOGGING="false",
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
 )
 # Give up after a quarter of a minute. MLflow's own 7 retries take four minutes without a message.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")

@@ -78,7 +78,6 @@ class MlflowRegistry:
 
     def _open(self) -> None:
         mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
 
 
 def register_once(
@@ -173,7 +172,7 @@ def replace_version(old: ModelVersion, new: ModelVersion) -> None:
     """Delete a version; give its aliases, stage, description and tags to another one."""
     client, number = mlflow.MlflowClient(), new.version
     for alias, version in client.get_registered_model(old.name).aliases.items():
-        if str(version) == old.version:
+        if int(version) == int(old.version):
             client.set_registered_model_alias(old.name, alias, number)
     if old.current_stage not in (None, "None"):
         with warnings.catch_warnings():

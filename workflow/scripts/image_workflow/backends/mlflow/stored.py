@@ -36,7 +36,8 @@ def copy_of(location: str) -> Iterator[Path]:
         copy.mkdir()
         source = local_path(location)
         if source is None:
-            mlflow.artifacts.download_artifacts(location, dst_path=str(copy))
+            downloaded = Path(mlflow.artifacts.download_artifacts(location, dst_path=str(copy)))
+            copy = downloaded if downloaded.is_dir() else copy
         elif source.is_dir():
             shutil.copytree(source, copy, dirs_exist_ok=True)
         elif source.exists():
