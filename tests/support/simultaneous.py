@@ -20,6 +20,8 @@ from urllib.error import URLError
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
+from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
 
 import register
 
@@ -121,6 +123,16 @@ def copied(options: Namespace, folder: Path, **changes) -> Namespace:
         return [moved(item) for item in value] if isinstance(value, list) else value
 
     return Namespace(**{key: moved(value) for key, value in vars(options).items()} | changes)
+
+
+def forget_databases() -> None:
+    """Let MLflow open its databases again, as in a new process: they were moved or deleted."""
+    for store in (TrackingStore, RegistryStore):
+        for engine in store._engine_map.values():
+            engine.dispose()
+        store._engine_map.clear()
+    for opened in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
+        opened._get_store_with_resolved_uri.cache_clear()
 
 
 def rows(database: Path, query: str) -> list[tuple]:
