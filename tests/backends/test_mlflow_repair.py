@@ -26,6 +26,12 @@ from training import training_settings
 VERSION_2 = [("my_model", 2)]
 
 
+@pytest.fixture(autouse=True)
+def new_process() -> None:
+    """Each test has a registry at the same relative path, which MLflow would keep open."""
+    forget_databases()
+
+
 def client(options: Namespace) -> mlflow.MlflowClient:
     """Return a client of the registry."""
     mlflow.set_tracking_uri(options.registry_uri)
