@@ -51,13 +51,13 @@ ui: .venv/installed  ## open the registered model in MLflow or in the Azure port
 	@$(RUN)/python tools/ui.py
 
 verify: .venv/installed  ## compare the receipt with the results, the code and the registry
-	@$(RUN)/snakemake --cores 1 --quiet all verify
+	@$(RUN)/snakemake --cores 1 verify --quiet all
 
-# DATA and ESTIMATOR name the user's own files, see docs/verify.md.
+# FOLDER, DATA and ESTIMATOR are explained in docs/verify.md.
 reproduce: .venv/installed  ## train the model of a receipt again: RECEIPT=path/to/registered.json
-	@$(RUN)/python tools/reproduce.py $(or $(RECEIPT),results/registered.json) \
-	  --folder $(or $(FOLDER),reproduced) $(if $(DATA),--data $(DATA)) \
-	  $(if $(ESTIMATOR),--estimator-file $(ESTIMATOR))
+	@$(RUN)/python tools/reproduce.py "$(or $(RECEIPT),results/registered.json)" \
+	  --folder "$(or $(FOLDER),reproduced)" $(if $(DATA),--data $(DATA)) \
+	  $(if $(ESTIMATOR),--estimator-file "$(ESTIMATOR)")
 
 test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml
 	$(PYTEST) $(TESTS)

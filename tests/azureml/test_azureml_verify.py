@@ -42,9 +42,7 @@ def test_a_model_that_was_trained_in_the_workspace_is_verified(registered: Cloud
 
 def alter_file(cloud: Cloud) -> Callable[[], None]:
     """Alter a byte of the registered file, and return the function that restores it."""
-    folder = f"ExperimentRun/dcid.{stored(cloud)['runId']}"
-    address = f"azureml://datastores/workspaceartifactstore/paths/{folder}/outputs/model.pkl"
-    (file,) = cloud.emulator.datastores.files(address).values()
+    (file,) = (cloud.emulator.folder / "blobs").rglob("*_model.pkl")
     content = file.read_bytes()
     file.write_bytes(content[:-1] + b"?")
     return lambda: file.write_bytes(content)

@@ -496,3 +496,12 @@ def test_the_first_part_that_differs_is_named():
 def test_a_text_in_the_table_has_no_control_characters():
     lines = table([Check("file\x1b[2J", "a\nb", "c" * 64)])
     assert len(lines) == 2 and lines[1].isprintable()
+
+
+def test_the_documents_list_all_manipulations():
+    document = (TOP / "docs/verify.md").read_text(encoding="utf-8")
+    rows = document.split("| kind | altered |\n|---|---|\n")[1].split("\n\n")[0]
+    listed = [name for row in rows.splitlines() for name in row.split("|")[2].strip().split(", ")]
+    tested = [*FILES, *PICTURES, *RECEIPT_VALUES, *RECORDS, *REGISTRY]
+    others = ["code edited after the run", "another version of a package"]
+    assert sorted(listed) == sorted([*tested, *others])

@@ -162,6 +162,7 @@ def test_every_documented_command_is_run_by_a_test():
     kinds = (
         SNAKEMAKE,
         r"make [a-z0-9-]+(?: SDK=v1)?",
+        r"make reproduce RECEIPT=.*",
         r"(?:OPENBLAS_CORETYPE=\w+ )?python (benchmarks|workflow)/.*",
     )
     kinds += "cd results/raw && gzip .*", r"\.venv/bin/python -(c|m pip install) .*"

@@ -110,6 +110,7 @@ def test_own_images_and_an_own_estimator_are_reproduced(tmp_path: Path):
     (checkout.path / "config/my_datasets.yaml").write_text(entry)
     own = {"dataset": "mine", "estimator": "my_model.py:build", "parameters": "{p: [1, 2]}"}
     checkout.finish("results/registered.json", **own)
+    checkout.finish("verify", "--quiet", "all", estimator=own["estimator"])
     # Everything is somewhere else on the other machine.
     other = tmp_path / "other machine"
     (other / "code").mkdir(parents=True)
