@@ -382,6 +382,12 @@ def test_an_altered_registry_is_found(here: Path, name: str):
     assert found and set(found.values()) == {"register"}
 
 
+def test_a_version_may_be_older_than_the_code(here: Path):
+    # An edit of the code that leaves the model as it is registers no second version.
+    query("UPDATE model_version_tags SET value = '0' WHERE key = 'code_sha256'")()
+    assert wrong() == {}
+
+
 # ---- Another estimator ---------------------------------------------------------------------
 
 

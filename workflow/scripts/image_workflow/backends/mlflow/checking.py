@@ -98,7 +98,9 @@ def check_version(receipt: Receipt) -> list[Check]:
             works = "not tried, because its files are not the registered ones"
         else:
             works = reason_not_to_work(files) or "works"
-    tags = {f"{key}_sha256": value for key, value in receipt.sha256.items()}
+    # A version keeps the tags of its first registration, and an edit of the code can leave the
+    # model as it is.
+    tags = {f"{key}_sha256": value for key, value in receipt.sha256.items() if key != "code"}
     tags |= {ARTIFACT_TAG: receipt.artifact_sha256}
     return [
         Check(title, "registered", "registered"),
