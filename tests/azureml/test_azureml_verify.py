@@ -91,6 +91,18 @@ def test_a_manipulation_of_the_registered_version_is_found(registered: Cloud, ma
     assert list(rows(said)) == [what]
 
 
+def test_an_altered_receipt_is_found(registered: Cloud):
+    receipt = registered.path / RECEIPT
+    content = receipt.read_bytes()
+    altered = registered.json(RECEIPT) | {"artifact_sha256": "0" * 64}
+    receipt.write_text(json.dumps(altered))
+    try:
+        said = registered.fail("verify", backend="azureml")
+    finally:
+        receipt.write_bytes(content)
+    assert list(rows(said)) == [RECEIPT, "sklearn_digits version 1, file"]
+
+
 def test_no_workspace_is_a_row_that_does_not_hold(registered: Cloud):
     config = registered.path / "config.json"
     content = config.read_text()

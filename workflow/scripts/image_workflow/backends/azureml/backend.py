@@ -378,7 +378,7 @@ class AzureML:
                 Check(f"{what}, {key}", expected, found.properties.get(key, "none"))
                 for key, expected in properties.items()
             ),
-            Check(f"{what}, file", receipt.sha256.get("model", "none"), self._file_sha256(found)),
+            Check(f"{what}, file", receipt.artifact_sha256, self._file_sha256(found)),
         ]
 
     def _file_sha256(self, version: ModelVersion) -> str:
