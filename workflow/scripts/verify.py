@@ -103,11 +103,12 @@ def version_rows(receipt: Receipt, environment: Path) -> Iterator[Row]:
 
     A run in the cloud has the versions of the environment file, whatever is installed here.
     """
-    local = receipt.backend == "local"
-    found = installed_versions(environment) if local else pinned_versions(environment)
+    found = pinned_versions(environment)
+    if receipt.backend == "local":
+        # In a conda environment of its own, this program has not all packages of the training.
+        found |= installed_versions(environment)
     for package, version in receipt.environment.items():
-        installed = found.get(package, "not installed" if local else "not pinned")
-        yield Row("train", Check(f"version of {package}", version, installed))
+        yield Row("train", Check(f"version of {package}", version, found.get(package, "none")))
 
 
 # ---- The model -----------------------------------------------------------------------------
