@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,11 +59,6 @@ def check_out(receipt: Receipt, repository: Path, folder: Path) -> Path:
             "the receipt has no commit, because its model was not trained in a git checkout. It "
             "cannot be reproduced."
         )
-    if receipt.git.get("dirty") is not False:
-        raise UserError(
-            f"the receipt's model was trained with code that differed from commit {commit}, and "
-            "that is in no commit. It cannot be reproduced."
-        )
     if git(repository, "rev-parse", "--git-dir").returncode:
         raise UserError(
             f"{repository} is no git checkout. Clone the workflow's repository, and run this there."
@@ -83,7 +79,27 @@ def check_out(receipt: Receipt, repository: Path, folder: Path) -> Path:
         ended = git(repository, *command)
         if ended.returncode:
             raise UserError(f"git {command[0]} failed: {ended.stderr.strip()}")
-    return folder / inside
+    workflow = folder / inside
+    if receipt.git.get("dirty"):
+        check_training_code(receipt, workflow, folder)
+    return workflow
+
+
+def check_training_code(receipt: Receipt, workflow: Path, folder: Path) -> None:
+    """Raise UserError and delete the folder unless the commit has the code of the training.
+
+    Tracked files can differ from their commit because of an edit of config.yaml alone, which is in
+    the receipt.
+    """
+    program, commit = workflow / "workflow/scripts/fit.py", receipt.git["commit"]
+    if program.exists() and code_digest(program) == receipt.sha256.get("code"):
+        log.warning("files differed from the commit, but not the code of the training")
+        return
+    shutil.rmtree(folder)
+    raise UserError(
+        f"the receipt's model was trained with code that differed from commit {commit}, and that "
+        "is in no commit. It cannot be reproduced."
+    )
 
 
 def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
