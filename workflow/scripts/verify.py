@@ -208,7 +208,7 @@ def main(options: argparse.Namespace) -> None:
         step, check = wrong[0]
         raise UserError(
             f"{held}. The first that does not is {check.what}: expected {check.expected}, found "
-            f"{check.found}. Repeat the step {step} with the same configuration: "
+            f"{check.found.removesuffix('.')}. Repeat the step {step} with the same configuration: "
             f"snakemake --cores 1 {options.receipt} --forcerun {step}"
         )
     log.info("%s: all %s.", options.receipt, held)

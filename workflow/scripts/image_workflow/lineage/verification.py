@@ -430,7 +430,7 @@ def shown(text: str) -> str:
     if text.startswith(("{", "[")):
         with suppress(ValueError):
             text = f"{len(json.loads(text))} values, {sha256_of_json(json.loads(text))}"
-    short = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", text)
+    short = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", text)
     plain = printable(short)
     return shorten(plain, WIDTH, placeholder="…") if " " in plain else plain[:WIDTH]
 
