@@ -266,7 +266,8 @@ def test_parse_reports_a_damaged_file_in_one_line(tmp_path: Path):
     )
     assert message == (
         "parse.py: images.gz cannot be parsed: expected an IDX header (00 00 08 ..), "
-        "found the bytes 6e 6f 20 69. Run again to make it anew."
+        "found a text that begins with 'no image'. If it is a table of pixels, let its name end "
+        "in .csv: see docs/your-own-images.md."
     )
 
 
