@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import tracemalloc
 from argparse import Namespace
 from pathlib import Path
 
@@ -83,6 +84,17 @@ def test_a_source_that_the_operating_system_refuses_is_skipped(tmp_path: Path, c
     (written,) = run_download(tmp_path, [too_long, source])
     assert gzip.decompress(written) == PAYLOAD
     assert f"{NAME}: not from folder {'a' * 300}: File name too long" in caplog.messages
+
+
+def test_a_bomb_does_not_fill_the_memory(tmp_path: Path):
+    source = folder_source(tmp_path / "mine", {f"{NAME}.gz": gzipped(bytes(200_000_000))})
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="found the bytes 00 00 00 00, with sha256"):
+            run_download(tmp_path, [source])
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # ---- Several sources -----------------------------------------------------------------------

@@ -116,10 +116,11 @@ def _proxy_place(proxy: str) -> SplitResult:
 
 
 def _check_redirect(response: requests.Response, **_) -> None:
-    """Raise SourceError if the server leads from https to an address that is not encrypted."""
+    """Raise SourceError if the server leads to another protocol, such as from https to http."""
+    expected = ["https"] if response.url.startswith("https:") else ["http", "https"]
     target = urljoin(response.url, response.headers.get("Location", ""))
-    if response.is_redirect and response.url.startswith("https:") and target.startswith("http:"):
-        raise SourceError(f"the server leads to {urlsplit(target).hostname} without encryption")
+    if response.is_redirect and urlsplit(target).scheme not in expected:
+        raise SourceError(f"expected a redirect to {' or '.join(expected)}, found {target[:100]!r}")
 
 
 @retry(
