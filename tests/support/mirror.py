@@ -22,7 +22,7 @@ class Mirror(ThreadingHTTPServer):
         The base URL.
     answers : dict of list
         The answers for each path. Each request takes the next one; the last one is repeated. Other
-        paths are answered with 404.
+        paths get the answer ``default``, 404.
     requests : list of str
         The requested paths.
     closing : threading.Event
@@ -38,6 +38,7 @@ class Mirror(ThreadingHTTPServer):
             self.socket = tls.wrap_socket(self.socket, server_side=True)
             self.url = f"https://localhost:{self.server_port}"
         self.answers: dict[str, list[Answer]] = {}
+        self.default: Answer = status(404)
         self.requests: list[str] = []
         self.closing = threading.Event()
 
@@ -47,9 +48,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.requests.append(self.path)
-        answers = self.server.answers.get(self.path, [status(404)])
+        answers = self.server.answers.get(self.path, [self.server.default])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         answer(self)
+
+    do_POST = do_GET
 
     def log_message(self, *_):
         pass  # do not mix the server's log with the output of the tests

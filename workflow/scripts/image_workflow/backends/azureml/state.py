@@ -7,6 +7,7 @@ not lose it.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,15 +30,25 @@ def read(path: Path) -> dict:
         return {}
 
 
+def _write(path: Path, content: dict) -> None:
+    """Write one of the files, so that only its owner can read it: it names the account."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    umask = os.umask(0o077)
+    try:
+        write_json(path, content)
+    finally:
+        os.umask(umask)
+
+
 def write_handle(state: str, **facts) -> None:
     """Write the handle: its state, and facts about the run."""
-    write_json(HANDLE, {"state": state} | facts)
+    _write(HANDLE, {"state": state} | facts)
 
 
 def end_handle(status: str) -> None:
     """Note in the handle that nothing waits for the run any more, and the run's status."""
     if handle := read(HANDLE):
-        write_json(HANDLE, handle | {"state": ENDED, "status": status})
+        _write(HANDLE, handle | {"state": ENDED, "status": status})
 
 
 def pending_run(fingerprint: str) -> str | None:
@@ -59,7 +70,7 @@ def note_created(workspace: dict, kind: str, name: str) -> None:
     names = ledger.setdefault(_key(workspace), {}).setdefault(kind, [])
     if name not in names:
         names.append(name)
-        write_json(LEDGER, ledger)
+        _write(LEDGER, ledger)
 
 
 @contextmanager
@@ -79,7 +90,7 @@ def forget_created(workspace: dict, kind: str, name: str) -> None:
     """Note that something in the ledger was deleted."""
     ledger = read(LEDGER)
     ledger[_key(workspace)][kind].remove(name)
-    write_json(LEDGER, ledger)
+    _write(LEDGER, ledger)
 
 
 def _key(workspace: dict) -> str:
