@@ -10,40 +10,16 @@ from pathlib import Path
 MARKER = "m4rk3r-0f-a-s3cr3t"
 URL = f"http://me:{MARKER}@127.0.0.1:9"  # nothing listens at this port
 SECRETS = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AZUREML_SERVICE_PRINCIPAL_PASSWORD",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_PASSWORD",
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "AZURE_STORAGE_KEY",
-    "CONDA_TOKEN",
-    "DATABRICKS_TOKEN",
-    "GH_TOKEN",
-    "GITHUB_TOKEN",
-    "GITLAB_TOKEN",
-    "GIT_PASSWORD",
-    "HF_TOKEN",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "MYSQL_PWD",
-    "NODE_AUTH_TOKEN",
-    "NPM_TOKEN",
-    "PGPASSWORD",
-    "TWINE_PASSWORD",
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET"),
+    *("AZUREML_SERVICE_PRINCIPAL_PASSWORD", "AZURE_PASSWORD", "AZURE_STORAGE_CONNECTION_STRING"),
+    *("AZURE_STORAGE_KEY", "CONDA_TOKEN", "DATABRICKS_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"),
+    *("GITLAB_TOKEN", "GIT_PASSWORD", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MYSQL_PWD"),
+    *("MLFLOW_TRACKING_TOKEN", "NODE_AUTH_TOKEN", "NPM_TOKEN", "PGPASSWORD", "TWINE_PASSWORD"),
     "npm_config__authToken",
 ]
 URLS = [
-    "ALL_PROXY",
-    "FTP_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_INDEX_URL",
-    "UV_INDEX_URL",
-    "http_proxy",
-    "https_proxy",
+    *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "https_proxy"),
+    *("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX_URL"),
 ]
 #: One variable for each way to pass a credential. Azure's own are set by the emulator.
 ENVIRONMENT = {
