@@ -103,6 +103,9 @@ clean:  ## delete the results; the downloads and the registry stay
 	@rm -rf results
 
 # A virtual environment is created again when its pins change. The file `installed` comes last.
+# Settings of pip and of Python, such as PIP_USER or PYTHONPATH, must not lead to another place. The
+# settings of pip that name an index or a proxy hold.
+HERE = --no-user --target= --root=/ --prefix="$$PWD/$(@D)"
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
 .venv-azureml/installed: requirements/azureml.txt
@@ -112,6 +115,7 @@ $(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CP
 .venv/installed .venv-dev/installed $(V2) $(V1):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
-	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PYTHON) -I -m venv --clear $(@D)
+	@$(@D)/bin/python -I -m pip install $(HERE) --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(@D)/bin/python -I -c 'import sklearn' || { echo "The packages of $< are not in $(@D). Look for an option of pip that puts them elsewhere: $(@D)/bin/python -m pip config list" >&2; exit 1; }
 	@touch $@

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def main(options):
         time.sleep(60)
     if options.action == "clean up slowly":
         try:
+            log.info("working")
             time.sleep(60)
         finally:
             log.info("cleaning up")
@@ -196,27 +198,39 @@ def test_interruption_that_a_library_swallows_is_one_line(tmp_path: Path, action
 def test_second_interruption_ends_a_program_that_takes_long_to_end(tmp_path: Path):
     (tmp_path / "brew.py").write_text(BREW)
     command = [sys.executable, "brew.py", "clean up slowly"]
-    signals = signal.SIGINT, signal.SIGTERM
-    ended = interrupted(command, tmp_path, "started\ncleaning up\n", *signals)
+    signals = signal.SIGCONT, signal.SIGINT, signal.SIGTERM
+    ended = interrupted(command, tmp_path, "started\nworking\ncleaning up\n", *signals)
     assert ended == (INTERRUPTED, 143)
 
 
 @pytest.mark.parametrize("number", CODES)
 def test_interruption_of_an_import_is_one_line(tmp_path: Path, number: signal.Signals):
     slow = "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
-    (tmp_path / "tqdm.py").write_text(slow)
-    command = [sys.executable, SCRIPTS / "download.py"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    ended = interrupted(command, tmp_path, "importing\n", number, env=environment)
+    scripts = shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    (scripts / "tqdm.py").write_text(slow)
+    command = [sys.executable, scripts / "download.py"]
+    ended = interrupted(command, tmp_path, "importing\n", number)
     assert ended == ("download.py: interrupted; no file is half-written.\n", CODES[number])
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_each_program_heeds_interruptions_before_it_imports_more(name: str):
+def test_each_program_imports_the_module_of_its_start_first(name: str):
     first, *_ = (
         node for node in ast.parse((SCRIPTS / name).read_text()).body if type(node) is not ast.Expr
     )
-    assert ast.unparse(first) == "import image_workflow.interrupts"
+    assert ast.unparse(first) == "import image_workflow.start"
+
+
+@pytest.mark.parametrize("name", ["numpy", "random"])
+def test_a_module_in_pythonpath_or_in_the_folder_replaces_none_of_the_environment(
+    tmp_path: Path, name: str
+):
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    # describe.py needs numpy, and tempfile, which needs random.
+    command = [sys.executable, SCRIPTS / "describe.py", "--help"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_program_in_the_background_ignores_ctrl_c_and_a_job_of_snakemake_does_not(tmp_path: Path):

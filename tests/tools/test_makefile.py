@@ -1,9 +1,12 @@
 """Each target of the Makefile installs the environments that it needs, and no other."""
 
+import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,81 @@ def test_without_python_3_11_sdk_v1_says_what_it_needs(
     planned = plan(clone, *arguments, "PYTHON=python3.13", path=str(tmp_path))
     assert planned.returncode != 0
     assert "The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make" in planned.stderr
+
+
+# ---- Inherited settings of pip and Python ----------------------------------------------------
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """Return a folder with a wheel of a module sklearn, which pip installs instead of an index."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    info = "scikit_learn-1.0.dist-info"
+    files = {
+        "sklearn.py": "",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "".join(
+            f"{name},,\n"
+            for name in ("sklearn.py", *(f"{info}/{n}" for n in ("METADATA", "WHEEL")))
+        ),
+    }
+    with zipfile.ZipFile(folder / "scikit_learn-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return folder
+
+
+def set_up(
+    clone: Path, mirror: Path, variables: dict[str, str], configuration: str
+) -> subprocess.CompletedProcess:
+    """Run make setup with a lock file that has one package."""
+    (wheel,) = mirror.iterdir()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    shutil.copy(TOP / "Makefile", clone)
+    (clone / "requirements").mkdir()
+    (clone / "requirements/local.txt").write_text(f"scikit-learn==1.0 --hash=sha256:{digest}\n")
+    (clone / "pip.conf").write_text(configuration)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(clone), "PIP_NO_INDEX": "1"}
+    environment |= {"PIP_FIND_LINKS": str(mirror), "PIP_CONFIG_FILE": str(clone / "pip.conf")}
+    return subprocess.run(
+        [MAKE, "setup", f"PYTHON={sys.executable}"],
+        cwd=clone,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "configuration"),
+    [
+        # Field case asv 522.
+        ({"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"}, "[install]\nroot = elsewhere\n"),
+        ({"PIP_PREFIX": "elsewhere", "PYTHONPATH": "foreign"}, "[global]\nuser = true\n"),
+        ({"PIP_TARGET": "elsewhere", "VIRTUAL_ENV": "/opt"}, "[install]\ntarget = elsewhere\n"),
+    ],
+)
+def test_packages_go_into_the_environment(
+    tmp_path: Path, mirror: Path, variables: dict[str, str], configuration: str
+):
+    clone = tmp_path / "a clone"
+    # With this on its path, pip would take the package for installed.
+    shutil.unpack_archive(next(mirror.iterdir()), clone / "foreign", "zip")
+    ended = set_up(clone, mirror, variables, configuration)
+    assert ended.returncode == 0, ended.stderr
+    assert list((clone / ".venv").glob("lib/python3.*/site-packages/sklearn.py"))
+    assert (clone / ".venv/installed").exists()
+    assert not (clone / "elsewhere").exists()
+
+
+def test_an_environment_without_its_packages_is_not_taken_for_installed(
+    tmp_path: Path, mirror: Path
+):
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    ended = set_up(clone, mirror, {"PIP_DRY_RUN": "1"}, "")
+    assert ended.returncode != 0
+    assert "The packages of requirements/local.txt are not in .venv. Look for an op" in ended.stderr
+    assert not (clone / ".venv/installed").exists()

@@ -1,5 +1,6 @@
 # Checks the configuration, chooses the data set, and defines code_of.
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from image_workflow.paths import expanded
 
 # Rules run the interpreter that runs Snakemake, unless they have an environment of their own.
 PYTHON = Path("python" if workflow.deployment_settings.deployment_method else sys.executable)
+
+# Settings that other tools left for their Python, such as PYTHONOPTIMIZE or PYTHONWARNINGS=error, do
+# not reach the programs. Those that say where modules are do.
+for name in os.environ.keys() - {"PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"}:
+    if name.startswith("PYTHON"):
+        del os.environ[name]
 
 # The shipped data sets, and the user's own.
 ENTRY_FILES = [Path("config/datasets.yaml"), Path("config/my_datasets.yaml")]

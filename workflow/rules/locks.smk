@@ -52,7 +52,7 @@ def start_run(running):
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupted)
         # Python prints a traceback if Ctrl-C comes while it starts. So it starts without heeding
-        # Ctrl-C, until the program imports image_workflow.interrupts.
+        # Ctrl-C, until the program imports image_workflow.start.
         shell.prefix("set -euo pipefail; trap '' INT; export HEED_SIGINT=1; ")
 
 

@@ -1,6 +1,6 @@
 """Cancel the run in the handle file, results/azureml/handle.json."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

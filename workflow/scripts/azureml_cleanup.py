@@ -1,6 +1,6 @@
 """Delete from the workspace what this workflow created there, after asking."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

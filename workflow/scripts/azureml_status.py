@@ -1,6 +1,6 @@
 """Show the workspace, its cluster, the active runs, and the registered versions."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

@@ -1,6 +1,6 @@
 """Check the estimator and its parameters, and write what the workflow must know of it."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

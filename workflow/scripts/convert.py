@@ -1,6 +1,6 @@
 """Convert your own images into the four IDX files of a data set."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

@@ -1,6 +1,6 @@
 """Describe the data set: its images, its classes with their names, and its checksums."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

@@ -3,7 +3,7 @@
 A file from the network is also kept in the cache, by its checksum, and is not downloaded again.
 """
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import gzip

@@ -1,6 +1,6 @@
 """Draw the number of images of each class in the training set and in the test set."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Draw which classes the model confuses on the test set."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Draw the test images that the model gets wrong, those that it is most confident about first."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from dataclasses import dataclass

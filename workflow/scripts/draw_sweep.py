@@ -1,6 +1,6 @@
 """Draw the accuracy of each candidate that was compared."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import math

@@ -1,6 +1,6 @@
 """Draw the model's coefficients of each class as an image."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import math

@@ -1,6 +1,6 @@
 """Measure the model on the test set, and write metrics.json."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

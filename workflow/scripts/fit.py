@@ -6,7 +6,7 @@ set, and the one with the best accuracy on the rest is refitted on the whole set
 the model, has the comparison.
 """
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import os

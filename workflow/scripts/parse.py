@@ -1,6 +1,6 @@
 """Parse a set's gzipped IDX files into .npy arrays, as a stream with constant memory."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Draw random training images with the names of their classes above them."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Register the model with the backend that trained it, and write the registration receipt."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

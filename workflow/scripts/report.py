@@ -1,6 +1,6 @@
 """Make the report: one page with the results, which opens without a network."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

@@ -1,6 +1,6 @@
 """Write the metrics, the receipt and the run times as HTML tables for the report."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 import json

@@ -1,6 +1,6 @@
 """Train the model on the configured backend, and write training.json."""
 
-import image_workflow.interrupts  # noqa: F401
+import image_workflow.start  # noqa: F401
 
 import argparse
 from pathlib import Path

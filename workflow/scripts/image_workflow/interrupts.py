@@ -1,8 +1,4 @@
-"""End a program with one line on Ctrl-C, SIGTERM and SIGHUP, even while it still imports.
-
-Each program imports this module before all others, because Python's own answer to Ctrl-C during an
-import is a traceback. `image_workflow.command.run` takes over when the program begins its work.
-"""
+"""End a program with one line on Ctrl-C, SIGTERM and SIGHUP."""
 
 import os
 import signal
@@ -77,10 +73,3 @@ def _end_if_lost(unraisable) -> None:
     if received and issubclass(unraisable.exc_type, KeyboardInterrupt):
         end(received[0])
     sys.__unraisablehook__(unraisable)
-
-
-# Not if a test or a tool imports a program's functions.
-if os.path.dirname(os.path.realpath(sys.argv[0])) == os.path.dirname(
-    os.path.dirname(os.path.realpath(__file__))
-):
-    handle(end)
