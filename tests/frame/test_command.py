@@ -22,7 +22,7 @@ PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
 # A program with the frame of the workflow's programs. Its argument decides what it does.
 BREW = f"""
-import argparse, sys, time, warnings
+import argparse, errno, os, sys, time, warnings
 sys.path.append({str(SCRIPTS)!r})
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
@@ -38,6 +38,15 @@ def main(options):
         raise KeyError
     if options.action == "open":
         open("tea.txt")
+    if options.action == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if options.action == "folder in the way":
+        os.mkdir("tea")
+        open("part", "w").close()
+        os.replace("part", "tea")
+    if options.action == "file in the way":
+        open("tea", "w").close()
+        os.makedirs("tea/pot")
     if options.action == "system-error-without-text":
         raise TimeoutError
     if options.action == "warn":
@@ -127,6 +136,35 @@ def test_operating_system_error_is_one_line(tmp_path: Path, brew):
         assert ended.returncode == 1
         assert ended.stderr == "started\nbrew.py: tea.txt: No such file or directory.\n"
     assert "Traceback (most recent call last)" in (tmp_path / "brew.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [
+        (
+            "full",
+            "No space left on device. Free space on the disks of this folder and of TMPDIR, and "
+            "run again.",
+        ),
+        (
+            "folder in the way",
+            "tea: Is a directory. A folder is in the way: move it, and run again.",
+        ),
+        (
+            "file in the way",
+            "tea/pot: Not a directory. A file is in the way of a folder: move it, and run again.",
+        ),
+    ],
+)
+def test_operating_system_error_ends_with_advice(brew, action: str, line: str):
+    ended = brew(action)
+    assert ended.returncode == 1
+    assert ended.stderr == f"started\nbrew.py: {line}\n"
+
+
+def test_a_log_on_a_full_disk_is_no_error(brew):
+    ended = brew("work", "--log", "/dev/full")
+    assert (ended.returncode, ended.stderr) == (0, "started\n")
 
 
 def test_operating_system_error_without_text_is_reported_by_its_type(brew):

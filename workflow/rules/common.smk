@@ -1,5 +1,6 @@
 # Checks the configuration, chooses the data set, and defines code_of.
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ sys.path.append(str(SCRIPTS))
 from image_workflow import interrupts
 
 sys.excepthook = interrupts.end_with_a_line
+# Without this, each message prints a traceback if Snakemake's log cannot be written.
+logging.raiseExceptions = False
 
 from image_workflow.configuration import ConfigurationError, checked, load
 from image_workflow.conversion import FILE_KEYS

@@ -1,6 +1,7 @@
 """Run a program: its options, its log, and its errors."""
 
 import argparse
+import errno
 import fcntl
 import gc
 import logging
@@ -15,6 +16,18 @@ from image_workflow.errors import UserError
 
 #: Messages for the user. Modules log to children of this logger.
 log = logging.getLogger("image_workflow")
+
+FREE_SPACE = " Free space on the disks of this folder and of TMPDIR, and run again."
+#: What the user can do about an error of the operating system.
+ADVICE = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EROFS: " Run in a folder that can be written to.",
+    errno.EACCES: " Change its permissions, or run in a folder that can be written to.",
+    errno.EISDIR: " A folder is in the way: move it, and run again.",
+    errno.ENOTDIR: " A file is in the way of a folder: move it, and run again.",
+    errno.EEXIST: " A file is in the way of a folder: move it, and run again.",
+}
 
 
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
@@ -45,9 +58,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         sys.exit(interrupts.exit_code())
     except OSError as error:
         logging.exception("operating system error")
-        path = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or str(error) or type(error).__name__
-        log.error("%s: %s%s.", parser.prog, path, reason)
+        log.error("%s: %s", parser.prog, described(error))
         sys.exit(1)
     except Exception as error:
         if options.log is None:
@@ -62,6 +73,14 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     finally:
         # Skip Python's last garbage collection. After an import of MLflow it takes a second.
         gc.freeze()
+
+
+def described(error: OSError) -> str:
+    """Return a sentence with the file and the reason, and one with what the user can do."""
+    path = error.filename2 or error.filename  # the target, if a file could not be renamed
+    where = f"{path}: " if path else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{where}{reason}.{ADVICE.get(error.errno, '')}"
 
 
 @contextmanager
@@ -93,6 +112,7 @@ def _configure_logging(log_file: Path | None) -> None:
         )
     else:
         logging.basicConfig(handlers=[logging.NullHandler()])
+    logging.raiseExceptions = False  # A log that cannot be written, on a full disk, is no error.
     logging.captureWarnings(True)
     log.setLevel(logging.INFO)
     # Messages of libraries, and all tracebacks, go to the log file only.
