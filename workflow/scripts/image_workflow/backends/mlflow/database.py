@@ -16,6 +16,7 @@ from pathlib import Path
 
 import mlflow
 import mlflow.store.db.utils as mlflow_database
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 from sqlalchemy import Engine, event, make_url
@@ -148,7 +149,8 @@ def make_database(path: Path) -> None:
         made.touch()  # as the umask says; SQLite would not let the group write
         event.listen(Engine, "connect", do_not_flush)
         try:
-            mlflow.MlflowClient(f"sqlite:///{made}").search_experiments()
+            # MLflow puts this address into SQL without quoting it. A URI has no apostrophe.
+            SqlAlchemyStore(f"sqlite:///{made}", (path.resolve().parent / "artifacts").as_uri())
         finally:
             event.remove(Engine, "connect", do_not_flush)
         flush(made)
