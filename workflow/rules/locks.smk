@@ -1,5 +1,7 @@
 # Allows one run at a time in this folder, and removes the locks of a run that was killed.
 #
+# Before that, it checks that nothing is in the way of the folders that Snakemake looks into.
+#
 # Snakemake's own lock is a file, which stays when Snakemake is killed. The kernel releases its locks
 # when a process ends, however it ends. Two files carry kernel locks:
 #   .snakemake/running  held by Snakemake while it runs; contains the run's id
@@ -56,10 +58,26 @@ def start_run(running):
         shell.prefix("set -euo pipefail; trap '' INT; export HEED_SIGINT=1; ")
 
 
+def check_folders():
+    """Raise WorkflowError if something else has the name of a folder of results."""
+    parts = ["arrays", "benchmarks", "candidates", "logs", "raw", "records", "report"]
+    for name in [".snakemake", "results", *(f"results/{part}" for part in parts)]:
+        if os.path.lexists(name) and not os.path.isdir(name):
+            raise WorkflowError(
+                f"expected a folder {name}, found a file or a broken link; move it, and run again."
+            )
+
+
+check_folders()
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    Path(".snakemake").mkdir(exist_ok=True)
-    # The lock lasts as long as the file is open, so the name has to stay.
-    running = open(".snakemake/running", "a")
+    try:
+        Path(".snakemake").mkdir(exist_ok=True)
+        # The lock lasts as long as the file is open, so the name has to stay.
+        running = open(".snakemake/running", "a")
+    except OSError as error:
+        raise WorkflowError(
+            f"{error.filename}: {error.strerror}; run in a folder that can be written to."
+        )
     try:
         alone = locked(running)
     except OSError as error:
