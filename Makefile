@@ -11,6 +11,7 @@ PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(o
   --dist loadfile --no-loadscope-reorder
 # The longest files come first, so that no process works alone at the end.
 LONGEST := tests/workflow/test_whatever_happened.py
+LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_disk.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # The tests of the cloud take as long as all others, so they have a target of their own.
 TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/% tests/faults/%,$(wildcard tests/*/test_*.py))
@@ -70,7 +71,7 @@ test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud,
 	SDK=$(SDK) $(PYTEST) $(CLOUD_TESTS) $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
-	$(PYTEST) $(wildcard tests/faults/test_*.py)
+	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(wildcard tests/faults/test_*.py))
 
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
