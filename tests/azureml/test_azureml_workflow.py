@@ -306,7 +306,7 @@ def test_cleanup_keeps_a_cluster_that_the_workflow_did_not_create(cloud):
     assert not cloud.exists(RECEIPT)
 
 
-def test_the_receipt_names_the_cluster_that_ran_the_training(bare):
+def test_field_case_the_cluster_is_renamed_after_the_training(bare):
     bare.succeed(MODEL, backend="azureml", env={"AML_COMPUTE_CLUSTER_NAME": "first"})
     # The environment variable names another cluster now, but no run is submitted to it.
     renamed = {"backend": "azureml", "env": {"AML_COMPUTE_CLUSTER_NAME": "second"}}

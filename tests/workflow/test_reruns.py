@@ -244,7 +244,7 @@ def edit_rule(checkout: Checkout, rule: str, before: str, after: str) -> None:
     ("before", "after"),
     [
         ('"{params.python:q} ', '"LANG=C {params.python:q} '),
-        ("params:\n", "params:\n        more=1,\n"),
+        ("python=PYTHON,", "python=PYTHON, more=1,"),
     ],
     ids=["shell", "params"],
 )

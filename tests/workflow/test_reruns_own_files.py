@@ -20,6 +20,12 @@ WITHOUT = {*REPORT, "draw_sweep"}
 CONVERT = repeated("convert", without=WITHOUT)
 DESCRIBE = repeated("describe", without=WITHOUT)
 
+
+def ids(value: object) -> str:
+    """Return the name of a parameter. A set has no order, so it has no name."""
+    return "" if isinstance(value, set) else str(value)
+
+
 # ---- Images --------------------------------------------------------------------------------
 
 
@@ -119,7 +125,7 @@ def test_a_change_of_the_pictures_runs_what_depends_on_it(trees: Checkout, what:
         ({"images": "$HOME/data/trees"}, NOTHING),
         ({"images": "~/data/trees"}, NOTHING),
     ],
-    ids=str,
+    ids=ids,
 )
 def test_an_option_of_the_entry_runs_what_depends_on_it(trees: Checkout, options, jobs):
     trees.environment = {"HOME": str(trees.path)}
@@ -230,7 +236,7 @@ def test_a_change_of_the_estimator_runs_what_depends_on_it(own: Checkout, what: 
         ({"extra_packages": "mine.txt"}, {"train", "evaluate", "draw_mistakes"}),
         ({"dataset": "mnist"}, repeated("download_train", "download_t10k", without=NOT_LINEAR)),
     ],
-    ids=str,
+    ids=ids,
 )
 def test_a_setting_of_the_estimator_runs_what_depends_on_it(own: Checkout, changed, jobs):
     own.environment = {"HOME": str(own.path)}

@@ -142,6 +142,19 @@ def test_files_that_are_no_results_run_nothing(finished: Checkout, folder: str):
     assert finished.planned_jobs(**DIGITS) == set()
 
 
+@pytest.mark.parametrize("name", ["", "preview.png", "records/train.json"])
+def test_a_link_to_nowhere_is_named(finished: Checkout, name: str):
+    """As after a restart without the disk that the link leads to."""
+    path = finished.path / "results" / name
+    path.rename(finished.path / "elsewhere")
+    path.symlink_to("/nowhere/at/all")
+    ended = finished.snakemake("-n", **DIGITS)
+    assert ended.returncode == 1
+    said = f"{Path('results', name)} is a link to /nowhere/at/all, which does not exist. Connect"
+    assert said in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
 # ---- Records -------------------------------------------------------------------------------
 
 
@@ -202,15 +215,6 @@ def test_only_results_that_the_target_needs_are_made_again(finished: Checkout):
         (finished.path / "results" / name).write_bytes(b"altered")
     assert finished.planned_jobs("results/preview.png", **DIGITS) == {"preview"}
     assert finished.planned_jobs("results/metrics.json", **DIGITS) == {"train", "evaluate"}
-
-
-def test_a_picture_of_another_configuration_is_deleted(finished: Checkout):
-    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
-    picture = finished.path / "results/sweep.png"
-    assert not picture.exists()
-    picture.touch()
-    finished.finish("results/metrics.json", dataset="digits", regularization=0.5)
-    assert not picture.exists()
 
 
 def test_restored_earlier_results_are_not_mistaken_for_new_ones(finished: Checkout, tmp_path: Path):

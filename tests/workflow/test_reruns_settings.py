@@ -68,6 +68,7 @@ AZUREML = {
 
 
 def ids(value: object) -> str:
+    """Return the name of a parameter. A set has no order, so it has no name."""
     return "" if isinstance(value, set) else str(value)
 
 

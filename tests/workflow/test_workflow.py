@@ -3,13 +3,10 @@
 import gzip
 import hashlib
 import json
-import re
 import shutil
-from pathlib import Path
 
 import joblib
 import numpy as np
-import pytest
 import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -247,65 +244,3 @@ def test_a_data_set_of_your_own_needs_one_entry(checkout: Checkout):
     assert model.n_features_in_ == 120
     metrics = json.loads((checkout.path / "results/metrics.json").read_text())
     assert metrics["accuracy"] == np.mean(model.predict(features(images[120:])) == labels[120:])
-
-
-# ---- Other ways to call Snakemake ------------------------------------------------------------
-
-
-def test_snakemake_writes_a_report(finished: Checkout):
-    finished.finish("--report", "report.html", dataset="digits")
-    assert (finished.path / "report.html").stat().st_size > 100_000
-
-
-def importing(checkout: Checkout, folder: Path, options: str) -> Checkout:
-    """Return a project whose Snakefile imports the checkout's workflow as a module."""
-    folder.mkdir()
-    shutil.copytree(checkout.path / "config", folder / "config")
-    (folder / "Snakefile").write_text(
-        f"""
-configfile: "config/config.yaml"
-
-
-module images:
-    snakefile:
-        "{checkout.path}/Snakefile"
-    config:
-        config
-{options}
-
-use rule * from images
-"""
-    )
-    return Checkout(folder)
-
-
-def test_the_workflow_can_be_imported_as_a_module(checkout: Checkout, tmp_path: Path):
-    project = importing(checkout, tmp_path / "project", options="")
-    project.finish("--cores", "1", "results/preview.png", dataset="digits")
-    assert (project.path / "results/preview.png").exists()
-
-
-@pytest.mark.parametrize("option", ['prefix: "mine"', 'replace_prefix: {"results/": "mine/"}'])
-def test_a_module_with_another_prefix_is_refused(checkout: Checkout, tmp_path: Path, option: str):
-    project = importing(checkout, tmp_path / "project", options=f"    {option}\n")
-    ended = project.snakemake("-n", dataset="digits")
-    assert ended.returncode == 1
-    assert "this workflow cannot be imported with prefix: or replace_prefix:" in (
-        ended.stdout + ended.stderr
-    )
-    assert "Traceback" not in ended.stdout + ended.stderr
-
-
-@pytest.mark.parametrize("backend", ["auto", "local", "azureml"])
-def test_only_a_training_that_waits_for_the_cloud_is_a_local_rule(checkout: Checkout, backend: str):
-    """Under auto the training may fall back to this machine, and then it needs a node."""
-    (checkout.path / "config.json").write_text(
-        json.dumps({"subscription_id": "s", "resource_group": "g", "workspace_name": "w"})
-    )
-    # No command prints the local rules.
-    (checkout.path / "list.smk").write_text(
-        'include: "Snakefile"\n\n\nprint("local rules:", *sorted(workflow._localrules))\n'
-    )
-    printed = checkout.finish("-n", "-s", "list.smk", dataset="digits", backend=backend).stdout
-    (rules,) = re.findall("local rules: (.*)", printed)
-    assert ("train" in rules.split()) is (backend == "azureml")
