@@ -195,19 +195,14 @@ def test_new_time_stamps_run_nothing(finished: Checkout, place: str, time: tuple
 
 
 @pytest.mark.parametrize("folders", [["results"], [".snakemake", "results"]], ids=len)
-def test_results_that_are_copied_into_a_fresh_clone_run_nothing(
+def test_results_that_are_copied_into_a_fresh_clone_are_only_registered(
     digits_run: Checkout, tmp_path: Path, folders: list[str]
 ):
     copy = Checkout.fresh(tmp_path / "clone")
-    for folder in (*folders, "registry"):
+    for folder in folders:
         # Without their time stamps, as cp -r does.
         shutil.copytree(digits_run.path / folder, copy.path / folder, copy_function=shutil.copyfile)
-    assert copy.planned_jobs(**DIGITS) == NOTHING
-
-
-def test_a_moved_project_runs_nothing(finished: Checkout, tmp_path: Path):
-    moved = Checkout(finished.path.rename(tmp_path / "elsewhere, with a blank"))
-    assert moved.planned_jobs(**DIGITS) == NOTHING
+    assert copy.planned_jobs(**DIGITS) == {"register"}
 
 
 @pytest.mark.parametrize(
