@@ -24,6 +24,9 @@ CONVERSION_SETTINGS = {
     for key, value in sorted(DATASET.items())
     if key not in (*FILE_KEYS, "description", "license")
 }
+# One number is the number of rows and of columns.
+if isinstance(CONVERSION_SETTINGS.get("size"), int):
+    CONVERSION_SETTINGS["size"] = [CONVERSION_SETTINGS["size"]] * 2
 CONVERT_CODE = code_of("convert.py", "convert.yaml")
 CONVERT_RECIPE = recipe(CONVERSION_SETTINGS, IMAGES_DIGEST, CONVERT_CODE)
 

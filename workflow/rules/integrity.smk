@@ -11,7 +11,7 @@ from image_workflow.backends.sqlite_registry import fault_of_receipt
 from image_workflow.errors import UserError
 from image_workflow.lineage.job_records import recipe
 from image_workflow.lineage.results import Training
-from image_workflow.lineage.steps import Step, steps_to_repeat
+from image_workflow.lineage.steps import Step, restore_order, steps_to_repeat
 
 
 def step(rule, recipe, inputs, reason=None, **wildcards):
@@ -102,7 +102,9 @@ def jobs_to_repeat():
         return {}
     steps = [*all_steps(), *report_steps()]
     check_links(steps)
-    return steps_to_repeat(steps)
+    jobs = steps_to_repeat(steps)
+    restore_order([step for step in steps if step.record not in jobs])
+    return jobs
 
 
 def request_repeats(wildcards):

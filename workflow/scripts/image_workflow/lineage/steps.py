@@ -6,6 +6,7 @@ the files made from it exist. Therefore the results are compared with the job re
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,36 @@ def steps_to_repeat(steps: list[Step]) -> dict[str, str]:
         if reason:
             reasons[step.record] = reason
     return dict(reversed(reasons.items()))
+
+
+def restore_order(steps: list[Step]) -> None:
+    """Let no result be older than a file that it was made from.
+
+    A copy changes the order of the time stamps. Without its own notes, which may be in another
+    folder, Snakemake would make such results again.
+
+    Parameters
+    ----------
+    steps : list of Step
+        Whose results are right, in the order in which they run.
+    """
+    for step in steps:
+        record = Path(step.record)
+        # Snakemake compares the time of the benchmark too.
+        benchmark = record.parents[1] / "benchmarks" / f"{record.stem}.jsonl"
+        newest = max(map(_modified, step.inputs), default=0)
+        for path in (*step.outputs, record, benchmark):
+            if 0 < _modified(path) < newest:
+                with suppress(OSError):  # It may belong to another user.
+                    os.utime(path, ns=(newest, newest))
+
+
+def _modified(path: Path | str) -> int:
+    """Return when a file was modified, in nanoseconds, or 0 if it does not exist."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _fault(step: Step, records: dict[str, JobRecord | None], maker: dict[str, Step]) -> str | None:
