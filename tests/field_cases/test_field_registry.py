@@ -20,7 +20,8 @@ RECEIPT = "results/registered.json"
 
 
 def register_another(options: Namespace) -> dict:
-    """Train another model of the same name, and register it."""
+    """Train another model of the same name in the working directory, and register it."""
+    options.registry_uri = f"sqlite:///{Path.cwd()}/registry/mlflow.db"
     settings = training_settings(regularization=[5])
     write_model(options.model, settings)
     write_training(options.model, settings)
@@ -148,7 +149,7 @@ def test_field_case_the_experiment_is_deleted(options: Namespace):
     with pytest.raises(UserError) as refused:
         register_another(options)
     said = str(refused.value)
-    assert "the experiment my_experiment was deleted in sqlite:///registry/mlflow.db" in said
+    assert f"the experiment my_experiment was deleted in {options.registry_uri}" in said
     assert "another experiment_name" in said
     assert (
         f"mlflow experiments restore --experiment-id {found.experiment_id}" in said.replace("'", "")
