@@ -16,7 +16,7 @@ import kernel_faults
 from checkout import ENVIRONMENT, Checkout, command
 from image_workflow.backends.mlflow import database
 from image_workflow.errors import UserError
-from registration import registered
+from registration import registered, write_results
 
 needs_seccomp = pytest.mark.skipif(not kernel_faults.available(), reason="needs seccomp")
 
@@ -24,11 +24,13 @@ needs_seccomp = pytest.mark.skipif(not kernel_faults.available(), reason="needs 
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o027, 0o077])
-def test_field_case_a_group_folder(options: Namespace, umask: int):
+def test_field_case_a_group_folder(tmp_path: Path, monkeypatch, umask: int):
     """snakemake 2209; further examples: a group that only reads, and nobody else."""
+    monkeypatch.chdir(tmp_path)
     before = os.umask(umask)
     try:
-        registered(options)
+        Path(".snakemake").mkdir()
+        registered(write_results(tmp_path, f"sqlite:///{tmp_path}/registry/mlflow.db"))
     finally:
         os.umask(before)
     for path in Path("registry").rglob("*"):

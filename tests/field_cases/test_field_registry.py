@@ -28,12 +28,16 @@ def register_another(options: Namespace) -> dict:
     return registered(options, regularization=[5])
 
 
-def model_file(registry_uri: str, version: int, name: str = "my_model") -> Path:
-    """Load a version as a user does, and return the folder of its files."""
-    mlflow.set_registry_uri(registry_uri)
-    mlflow.set_tracking_uri(registry_uri)
-    assert mlflow.pyfunc.load_model(f"models:/{name}/{version}") is not None
-    return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+def client_of(registry_uri: str) -> mlflow.MlflowClient:
+    """Return a client of this registry only, whatever other tests have set."""
+    return mlflow.MlflowClient(registry_uri, registry_uri)
+
+
+def model_folder(registry_uri: str, version: int, name: str = "my_model") -> Path:
+    """Load a version, and return the folder of its files."""
+    place = client_of(registry_uri).get_model_version_download_uri(name, str(version))
+    assert mlflow.pyfunc.load_model(place) is not None
+    return Path(mlflow.artifacts.download_artifacts(place))
 
 
 # ---- A folder that moves: places in the database are not compared with where it is ---------
@@ -48,7 +52,7 @@ def test_field_case_the_project_folder_is_renamed(options: Namespace, monkeypatc
     assert register_another(options)["version"] == 2
     assert not before.exists()
     for version in (1, 2):
-        assert model_file(options.registry_uri, version).resolve().is_relative_to(moved)
+        assert model_folder(options.registry_uri, version).resolve().is_relative_to(moved)
 
 
 def test_field_case_the_project_folder_is_copied(options: Namespace, monkeypatch):
@@ -62,7 +66,7 @@ def test_field_case_the_project_folder_is_copied(options: Namespace, monkeypatch
     after = {path: sha256_of_file(path) for path in original.rglob("*") if path.is_file()}
     assert after == before
     for version in (1, 2):
-        assert model_file(options.registry_uri, version).resolve().is_relative_to(copy)
+        assert model_folder(options.registry_uri, version).resolve().is_relative_to(copy)
 
 
 # ---- Something is gone: a row in a database is taken for a model ---------------------------
@@ -72,7 +76,7 @@ def test_field_case_the_project_folder_is_copied(options: Namespace, monkeypatch
 def test_field_case_the_artifacts_of_a_version_are_gone(options: Namespace, lost: str):
     """mlflow 11316; further examples: one file is gone or cut off."""
     first = registered(options)
-    folder = model_file(options.registry_uri, first["version"])
+    folder = model_folder(options.registry_uri, first["version"])
     (pickle,) = (*folder.glob("*.pkl"), *folder.glob("*.skops"))
     if lost == "all files":
         shutil.rmtree("registry/artifacts")
@@ -81,7 +85,7 @@ def test_field_case_the_artifacts_of_a_version_are_gone(options: Namespace, lost
     else:
         os.truncate(pickle, 10)
     again = registered(options)
-    assert model_file(options.registry_uri, again["version"])
+    assert model_folder(options.registry_uri, again["version"])
     assert again["sha256"] == first["sha256"]
     assert len(versions(options)) == 1
 
@@ -91,12 +95,12 @@ def delete_registry(checkout: Checkout) -> None:
 
 
 def delete_version(checkout: Checkout) -> None:
-    client = mlflow.MlflowClient(f"sqlite:///{checkout.path}/registry/mlflow.db")
+    client = client_of(f"sqlite:///{checkout.path}/registry/mlflow.db")
     client.delete_model_version("sklearn_digits", "1")
 
 
 def delete_model(checkout: Checkout) -> None:
-    client = mlflow.MlflowClient(f"sqlite:///{checkout.path}/registry/mlflow.db")
+    client = client_of(f"sqlite:///{checkout.path}/registry/mlflow.db")
     client.delete_registered_model("sklearn_digits")
 
 
@@ -119,7 +123,7 @@ def test_field_case_the_registry_is_deleted(finished: Checkout, lose):
     if lose is delete_registry:
         finished.finish(**DIGITS)
         uri = f"sqlite:///{finished.path}/registry/mlflow.db"
-        assert model_file(uri, finished.receipt()["version"], "sklearn_digits")
+        assert model_folder(uri, finished.receipt()["version"], "sklearn_digits")
         assert finished.planned_jobs(**DIGITS) == set()
 
 
@@ -133,7 +137,7 @@ def test_field_case_two_projects_register_the_same_model(finished: Checkout, tmp
     with ThreadPoolExecutor(2) as both:
         list(both.map(lambda each: each.finish(RECEIPT, **config), [finished, other]))
     assert finished.receipt()["version"] == other.receipt()["version"] == 1
-    client = mlflow.MlflowClient(config["registry_uri"])
+    client = client_of(config["registry_uri"])
     assert len(client.search_model_versions()) == 1
 
 
@@ -143,7 +147,7 @@ def test_field_case_two_projects_register_the_same_model(finished: Checkout, tmp
 def test_field_case_the_experiment_is_deleted(options: Namespace):
     """mlflow 6445"""
     registered(options)
-    client = mlflow.MlflowClient(options.registry_uri)
+    client = client_of(options.registry_uri)
     found = client.get_experiment_by_name("my_experiment")
     client.delete_experiment(found.experiment_id)
     with pytest.raises(UserError) as refused:
@@ -159,8 +163,8 @@ def test_field_case_the_experiment_is_deleted(options: Namespace):
 
 def test_field_case_the_run_of_a_version_is_deleted(options: Namespace):
     """A further example: the version is there and loads, so nothing is registered twice."""
-    client = mlflow.MlflowClient(options.registry_uri)
+    client = client_of(options.registry_uri)
     client.delete_run(registered(options)["run_id"])
     again = registered(options)
-    assert model_file(options.registry_uri, again["version"])
+    assert model_folder(options.registry_uri, again["version"])
     assert len(versions(options)) == 1
