@@ -29,7 +29,7 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults test-long report ui verify reproduce \
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults fuzz test-long report ui verify reproduce \
   azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
@@ -73,6 +73,9 @@ test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud,
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
 	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(wildcard tests/faults/test_*.py))
 
+fuzz: .venv-fuzz/installed  ## give the IDX reader a million inputs of a fuzzer, in half an hour; CPython 3.11 to 3.13
+	.venv-fuzz/bin/python tools/fuzz_idx.py
+
 test-long: .venv-dev/installed  ## try random failures and changes for an hour; MINUTES=5 for five minutes
 	MINUTES=$(or $(MINUTES),60) $(DEV)/python -m pytest -x tests/workflow/test_whatever_happened.py -k for_long
 
@@ -109,14 +112,15 @@ clean:  ## delete the results; the downloads and the registry stay
 HERE = --no-user --target= --root=/ --prefix="$$PWD/$(@D)"
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
+.venv-fuzz/installed: requirements/fuzz.txt
 .venv-azureml/installed: requirements/azureml.txt
 .venv-azureml-v1/installed: requirements/azureml-v1.txt
 .venv-azureml-v1-job/installed: requirements/azureml-v1-job.txt
 $(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
-.venv/installed .venv-dev/installed $(V2) $(V1):
+.venv/installed .venv-dev/installed .venv-fuzz/installed $(V2) $(V1):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -I -m venv --clear $(@D)
 	@$(@D)/bin/python -I -m pip install $(HERE) --quiet --disable-pip-version-check --require-hashes -r $<
-	@$(@D)/bin/python -I -c 'import sklearn' || { echo "The packages of $< are not in $(@D). Look for an option of pip that puts them elsewhere: $(@D)/bin/python -m pip config list" >&2; exit 1; }
+	@$(@D)/bin/python -I -c 'import numpy' || { echo "The packages of $< are not in $(@D). Look for an option of pip that puts them elsewhere: $(@D)/bin/python -m pip config list" >&2; exit 1; }
 	@touch $@

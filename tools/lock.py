@@ -67,6 +67,7 @@ if __name__ == "__main__":
     compile_lock("azureml")
     compile_lock("local", "azureml.txt")
     compile_lock("dev", "local.txt")
+    compile_lock("fuzz", "local.txt")
     local = locked_versions(REQUIREMENTS / "local.txt")
     pin_job(REQUIREMENTS / "azureml-v1-job.in", local)
     for name in ("azureml-v1", "azureml-v1-job"):
