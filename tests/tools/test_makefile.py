@@ -84,17 +84,17 @@ def mirror(tmp_path: Path) -> Path:
     """Return a folder with a wheel of a module sklearn, which pip installs instead of an index."""
     folder = tmp_path / "mirror"
     folder.mkdir()
-    info = "scikit_learn-1.0.dist-info"
+    info = "numpy-1.0.dist-info"
     files = {
-        "sklearn.py": "",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.0\n",
+        "numpy.py": "",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "".join(
             f"{name},,\n"
-            for name in ("sklearn.py", *(f"{info}/{n}" for n in ("METADATA", "WHEEL")))
+            for name in ("numpy.py", *(f"{info}/{n}" for n in ("METADATA", "WHEEL")))
         ),
     }
-    with zipfile.ZipFile(folder / "scikit_learn-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / "numpy-1.0-py3-none-any.whl", "w") as wheel:
         for name, text in files.items():
             wheel.writestr(name, text)
     return folder
@@ -108,7 +108,7 @@ def set_up(
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     shutil.copy(TOP / "Makefile", clone)
     (clone / "requirements").mkdir()
-    (clone / "requirements/local.txt").write_text(f"scikit-learn==1.0 --hash=sha256:{digest}\n")
+    (clone / "requirements/local.txt").write_text(f"numpy==1.0 --hash=sha256:{digest}\n")
     (clone / "pip.conf").write_text(configuration)
     environment = {"PATH": os.environ["PATH"], "HOME": str(clone), "PIP_NO_INDEX": "1"}
     environment |= {"PIP_FIND_LINKS": str(mirror), "PIP_CONFIG_FILE": str(clone / "pip.conf")}
@@ -138,7 +138,7 @@ def test_packages_go_into_the_environment(
     shutil.unpack_archive(next(mirror.iterdir()), clone / "foreign", "zip")
     ended = set_up(clone, mirror, variables, configuration)
     assert ended.returncode == 0, ended.stderr
-    assert list((clone / ".venv").glob("lib/python3.*/site-packages/sklearn.py"))
+    assert list((clone / ".venv").glob("lib/python3.*/site-packages/numpy.py"))
     assert (clone / ".venv/installed").exists()
     assert not (clone / "elsewhere").exists()
 
