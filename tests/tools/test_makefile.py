@@ -81,7 +81,7 @@ def test_without_python_3_11_sdk_v1_says_what_it_needs(
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
-    """Return a folder with a wheel of a module sklearn, which pip installs instead of an index."""
+    """Return a folder with a wheel of a module numpy, which pip installs instead of an index."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     info = "numpy-1.0.dist-info"
