@@ -21,6 +21,7 @@ from image_workflow.configuration import load
 from image_workflow.conversion import FILE_KEYS
 from image_workflow.data.idx import payload_sha256
 from image_workflow.errors import UserError
+from image_workflow.lineage.check_table import table
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.lineage.code import code_digest
 from image_workflow.lineage.pins import installed_version
@@ -30,7 +31,6 @@ from image_workflow.lineage.verification import (
     open_arrays,
     read_receipt,
     settings_of,
-    table,
 )
 from image_workflow.models.settings import TrainingSettings
 

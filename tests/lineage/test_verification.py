@@ -22,8 +22,9 @@ from image_workflow.backends.mlflow.registry import MlflowRegistry
 from image_workflow.configuration import load
 from image_workflow.data.arrays import IDX_FILES
 from image_workflow.errors import UserError
+from image_workflow.lineage.check_table import table
 from image_workflow.lineage.checksums import sha256_of_file
-from image_workflow.lineage.verification import RESULTS, Records, compared, read_receipt, table
+from image_workflow.lineage.verification import RESULTS, Records, compared, read_receipt
 from image_workflow.models.estimator import tutorial_estimator
 
 RECEIPT = Path("results/registered.json")

@@ -17,6 +17,7 @@ from image_workflow.backends.settings import BackendSettings
 from image_workflow.command import log
 from image_workflow.errors import UserError
 from image_workflow.imports import add_estimator_folder_option
+from image_workflow.lineage.check_table import table
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.lineage.code import code_digest
 from image_workflow.lineage.git import git_state
@@ -38,7 +39,6 @@ from image_workflow.lineage.verification import (
     read_result,
     settings_of,
     sweep_rows,
-    table,
     training_rows,
 )
 from image_workflow.models.estimator import load_model, predict

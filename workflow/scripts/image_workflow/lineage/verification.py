@@ -6,11 +6,8 @@ different programs. Whoever alters one of them would have to alter all the other
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from textwrap import shorten
 from types import UnionType
 from typing import NamedTuple, get_args, get_origin, get_type_hints
 
@@ -20,7 +17,7 @@ from image_workflow.backends.interface import Check
 from image_workflow.data import idx
 from image_workflow.data.arrays import IDX_FILES
 from image_workflow.errors import UserError
-from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
+from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.job_records import JobRecord, read_record
 from image_workflow.lineage.results import DataSet, Metrics, Receipt, Result, Sweep, Training
 from image_workflow.models.settings import TrainingSettings
@@ -55,7 +52,6 @@ TRAINING_FACTS = (
 CONFIGURATION = {
     *("dataset", "entry", "own_files", "preview_images", "extra_packages", "estimator", "seed")
 }
-WIDTH = 34  # characters of a column
 
 
 class Row(NamedTuple):
@@ -394,47 +390,9 @@ def read_result(kind: type[Result], path: Path, rows: list[Row]) -> Result | Non
     return None
 
 
-# ---- The table -----------------------------------------------------------------------------
+# ---- All rows ------------------------------------------------------------------------------
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return the rows in the order in which the steps run."""
     return sorted(rows, key=lambda row: STEPS.index(row.step) if row.step in STEPS else len(STEPS))
-
-
-def table(checks: list[Check]) -> list[str]:
-    """Return the lines of a table with aligned columns. Checksums and long texts are shortened.
-
-    Examples
-    --------
-    >>> table([Check("model", "a" * 64, "b" * 64), Check("rows", "28", "28")])
-    ... # doctest: +NORMALIZE_WHITESPACE
-    ['what   expected      found         holds',
-     'model  aaaaaaaaaaaa  bbbbbbbbbbbb  NO',
-     'rows   28            28            yes']
-    """
-    cells = [("what", "expected", "found")]
-    cells += [
-        (printable(check.what), shown(check.expected), shown(check.found)) for check in checks
-    ]
-    holds = ["holds", *("yes" if check.holds else "NO" for check in checks)]
-    widths = [max(len(row[column]) for row in cells) for column in range(3)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + f"  {last}"
-        for row, last in zip(cells, holds, strict=True)
-    ]
-
-
-def shown(text: str) -> str:
-    """Return an expected or found value for the table, on one line and short."""
-    if text.startswith(("{", "[")):
-        with suppress(ValueError):
-            text = f"{len(json.loads(text))} values, {sha256_of_json(json.loads(text))}"
-    short = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", text)
-    plain = printable(short)
-    return shorten(plain, WIDTH, placeholder="…") if " " in plain else plain[:WIDTH]
-
-
-def printable(text: str) -> str:
-    """Return a text with spaces in place of line breaks and control characters."""
-    return "".join(character if character.isprintable() else " " for character in text)
