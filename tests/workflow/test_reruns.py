@@ -119,6 +119,7 @@ USERS = {
     "scripts/image_workflow/imports.py": sorted([*PICTURES, "evaluate", *TRAINING]),
     "scripts/image_workflow/interrupts.py": ALL,
     "scripts/image_workflow/lineage/__init__.py": ALL,
+    "scripts/image_workflow/lineage/check_table.py": [],
     "scripts/image_workflow/lineage/checksums.py": ALL,
     "scripts/image_workflow/lineage/code.py": TRAINING,
     "scripts/image_workflow/lineage/content.py": [],
