@@ -1,5 +1,7 @@
 """Compare everything in the receipt with the results, the code, the packages and the registry."""
 
+import image_workflow.start  # noqa: F401
+
 import argparse
 import json
 import logging
