@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SQLITE = "sqlite:", "sqlite+pysqlite:"
 FIRST_MESSAGE, NEXT_MESSAGE = 3, 30  # seconds of waiting until a message is printed
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-LOCK_TIMEOUT = 10  # seconds to wait for another program that writes into the file
+LOCK_TIMEOUT = 8  # seconds to wait for another program that writes into the file
 SERVER_TIMEOUT = 30  # seconds for the first answer: a server that sleeps has to wake up
 
 CHANGE_URI = "Set registry_uri in config/config.yaml to another place"

@@ -106,7 +106,7 @@ def message(error: BaseException) -> str:
         r"\(raised as a result of .*?\)\s|\[SQL: .*|\(Background on .*", "", text, flags=re.S
     )
     text = re.sub(r"^[A-Z_]+: ", "", text)  # the code, of which a server's message has two
-    return shorten(text, LENGTH, placeholder=" ...").rstrip(".") or type(error).__name__
+    return shorten(text, LENGTH, placeholder=" [...]").rstrip(".") or type(error).__name__
 
 
 def without_password(text: str) -> str:
@@ -224,7 +224,7 @@ def server_advice(error: requests.RequestException, uri: str) -> str:
 def status_advice(status: int, uri: str, body: str = "") -> str:
     """Return advice for the HTTP status of an answer."""
     plain = body.strip() and "<" not in body
-    said = f"{status}: {shorten(body, LENGTH, placeholder=' ...')}" if plain else f"HTTP {status}"
+    said = f"{status}: {shorten(body, LENGTH)}" if plain else f"HTTP {status}"
     if status == 401:
         return (
             f"{uri} does not know you ({said}). Set MLFLOW_TRACKING_USERNAME and "
