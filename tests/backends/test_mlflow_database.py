@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 import kernel_faults
 import register
 from child import FIRST_USER, GROUP, SECOND_USER, Ended, group_folder, in_child
+from database_writer import writer
 from image_workflow.backends.mlflow import database
 from image_workflow.backends.mlflow.errors import store_errors
 from image_workflow.errors import UserError
@@ -216,25 +217,6 @@ def test_trying_changes_nothing(path: Path):
     assert path.read_bytes() == before
 
 
-# A process of its own: a child would know the locks of its parent from SQLite, not from the kernel.
-WRITER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1])
-connection.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-def writer(path: Path) -> subprocess.Popen:
-    """Start a program that locks a database until its input ends."""
-    command = [sys.executable, "-c", WRITER, str(path)]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-    assert process.stdout.readline() == "locked\n"
-    return process
-
-
 def test_a_locked_database_is_found_in_seconds_with_the_program(path: Path, monkeypatch):
     assert database.LOCK_TIMEOUT < 15
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 1)
@@ -348,6 +330,13 @@ def read_only_folder(path: Path) -> None:
     path.parent.chmod(0o2755)
 
 
+def read_only_folder_with_a_lock(path: Path) -> None:
+    lock = path.with_name(f".{path.name}.lock")
+    lock.touch()
+    lock.chmod(0o666)
+    read_only_folder(path)
+
+
 def closed_folder(path: Path) -> None:
     path.parent.chmod(0o700)
 
@@ -360,7 +349,13 @@ def no_file(path: Path) -> None:
 @needs_root
 @pytest.mark.parametrize(
     ("prepared", "culprit"),
-    [(read_only_file, "mlflow.db"), (read_only_folder, ""), (closed_folder, ""), (no_file, "")],
+    [
+        (read_only_file, "mlflow.db"),
+        (read_only_folder, ""),
+        (read_only_folder_with_a_lock, ""),
+        (closed_folder, ""),
+        (no_file, ""),
+    ],
 )
 def test_what_is_not_writable_is_named_with_its_owner(
     shared: Path, prepared: Callable[[Path], None], culprit: str
@@ -380,4 +375,12 @@ def test_two_users_of_a_group_share_a_folder(shared: Path):
     uri = f"sqlite:///{shared.parent}/new/mlflow.db"
     for user in (FIRST_USER, SECOND_USER, FIRST_USER):
         ended = in_child(lambda: prepare(uri), user=user, umask=0o002)
+        assert ended == Ended(0, "", ended.seconds)
+
+
+@needs_root
+def test_the_lock_of_an_owner_with_another_umask_is_used(shared: Path):
+    uri = f"sqlite:///{shared}"
+    for user in (FIRST_USER, SECOND_USER):
+        ended = in_child(lambda: prepare(uri), user=user, umask=0o022)
         assert ended == Ended(0, "", ended.seconds)

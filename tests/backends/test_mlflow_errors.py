@@ -6,11 +6,9 @@ import shutil
 import socket
 import sqlite3
 import sys
-import threading
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -25,6 +23,7 @@ from azureml_emulator.certificates import Authority
 from child import FIRST_USER, GROUP, SECOND_USER, group_folder, in_child
 from image_workflow.backends.mlflow import database, errors
 from image_workflow.errors import UserError
+from refusing_server import serving
 from register_program import run_in_child
 from registration import registered
 
@@ -41,34 +40,6 @@ def refusal(uri: str) -> str:
 
 
 # ---- Servers ---------------------------------------------------------------------------
-
-
-class Refusing(BaseHTTPRequestHandler):
-    """Answers with the status and the text in the address: /STATUS/TEXT/..."""
-
-    def do_POST(self) -> None:
-        _, status, text, *_ = self.path.split("/")
-        json = '{"error_code": "PERMISSION_DENIED", "message": "Not yours"}'
-        body = {"html": "<html>not here</html>", "json": json}
-        self.send_response(int(status))
-        self.end_headers()
-        self.wfile.write(body.get(text, text).encode())
-
-    def log_message(self, *_) -> None:
-        pass
-
-
-@contextmanager
-def serving(context=None) -> Iterator[str]:
-    """Run a server that refuses, and yield its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
 
 
 @pytest.fixture(scope="module")

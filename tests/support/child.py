@@ -1,8 +1,10 @@
 """Call a function in a child process: as another user, with another umask, or with a fault."""
 
+import ctypes
 import logging
 import os
 import shutil
+import struct
 import sys
 import tempfile
 import time
@@ -17,6 +19,8 @@ from kernel_faults import inject
 
 #: Two users of one group. Only root can be another user.
 FIRST_USER, SECOND_USER, GROUP = 4001, 4002, 4000
+# Linux' numbers
+PR_SET_KEEPCAPS, CAPABILITY_VERSION_3, CAP_DAC_READ_SEARCH = 8, 0x20080522, 2
 
 
 @dataclass
@@ -33,6 +37,7 @@ def in_child(
     fault: str | None = None,
     user: int | None = None,
     umask: int = 0o022,
+    may_read: bool = False,
 ) -> Ended:
     """Call the function in a child, which has all that this process imported.
 
@@ -46,6 +51,8 @@ def in_child(
     user : int, optional
         The child is this user, and in the group GROUP.
     umask : int
+    may_read : bool
+        The user may read everything, such as the modules of a Python in the home of root.
     """
     began = time.monotonic()
     read, write = os.pipe()
@@ -53,7 +60,7 @@ def in_child(
     if child == 0:
         code = 99
         try:
-            _become(write, fault, user, umask)
+            _become(write, fault, user, umask, may_read)
             code = _exit_code(function)
             sys.stdout.flush()
             sys.stderr.flush()
@@ -66,16 +73,22 @@ def in_child(
     return Ended(code, said, time.monotonic() - began)
 
 
-def _become(terminal: int, fault: str | None, user: int | None, umask: int) -> None:
+def _become(terminal: int, fault: str | None, user: int | None, umask: int, may_read: bool) -> None:
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     logging.getLogger().handlers.clear()  # those of pytest
     os.umask(umask)
     if user is not None:
+        libc = ctypes.CDLL(None)
         os.setgroups([])
         os.setgid(GROUP)
+        libc.prctl(PR_SET_KEEPCAPS, int(may_read))
         os.setuid(user)
+        if may_read:
+            header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+            kept = struct.pack("6I", *[1 << CAP_DAC_READ_SEARCH] * 2, *[0] * 4)
+            assert libc.capset(header, kept) == 0
     if fault:
         inject(fault)
 

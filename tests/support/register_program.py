@@ -1,11 +1,11 @@
 """Run register.py as a program: its exit code, and what the terminal shows."""
 
-import os
 import runpy
 import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 
 from checkout import TOP
 from child import Ended, in_child
@@ -29,12 +29,11 @@ def arguments(options: Namespace) -> list[str]:
     ]
 
 
-def run(options: Namespace, **environment: str) -> Ended:
-    """Run register.py in a new process."""
+def run(options: Namespace, begin: Sequence[str] = ()) -> Ended:
+    """Run register.py in a new process; ``begin`` is the beginning of the command line."""
     began = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, PROGRAM, *arguments(options)],
-        env=os.environ | environment,
+        [*begin, sys.executable, PROGRAM, *arguments(options)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -50,4 +49,4 @@ def run_in_child(options: Namespace, **circumstances) -> Ended:
         sys.argv = [PROGRAM, *arguments(options)]
         runpy.run_path(PROGRAM, run_name="__main__")
 
-    return in_child(program, **circumstances)
+    return in_child(program, may_read=True, **circumstances)
