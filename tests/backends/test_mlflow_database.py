@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -23,6 +22,7 @@ from child import FIRST_USER, GROUP, SECOND_USER, Ended, group_folder, in_child
 from database_writer import writer
 from image_workflow.backends.mlflow import database
 from image_workflow.backends.mlflow.errors import store_errors
+from image_workflow.backends.sqlite_registry import database_path
 from image_workflow.errors import UserError
 
 CHANGE = "Set registry_uri in config/config.yaml to another place"
@@ -61,7 +61,7 @@ def names(folder: Path) -> set[str]:
     ],
 )
 def test_only_an_sqlite_store_is_a_file(uri: str, file: str | None):
-    assert database.sqlite_file(uri) == (Path(file) if file else None)
+    assert database_path(uri) == (Path(file).absolute() if file else None)
 
 
 # ---- One registration at a time --------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch):
     def fail(*_):
         raise MlflowException("no")
 
-    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", fail)
+    monkeypatch.setattr(database, "SqlAlchemyStore", fail)
     with pytest.raises(MlflowException):
         database.make_database(tmp_path / "mlflow.db")
     assert names(tmp_path) == set()
@@ -170,7 +170,7 @@ def test_a_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch):
 def test_a_killed_creation_leaves_no_folder_for_good(tmp_path: Path, monkeypatch):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with monkeypatch.context() as killed:
-        killed.setattr(mlflow.MlflowClient, "search_experiments", lambda _: os._exit(9))
+        killed.setattr(database, "SqlAlchemyStore", lambda *_: os._exit(9))
         assert in_child(lambda: prepare(uri)).exit_code == 9
     assert any(name.endswith(".part") for name in names(tmp_path))
     prepare(uri)

@@ -26,7 +26,6 @@ import argparse, errno, os, sys, time, warnings
 sys.path.append({str(SCRIPTS)!r})
 from image_workflow.command import log, run
 from image_workflow.errors import UserError
-from training import write_training_file
 
 def main(options):
     log.info("started")

@@ -90,8 +90,7 @@ def mirror(tmp_path: Path) -> Path:
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "".join(
-            f"{name},,\n"
-            for name in ("numpy.py", *(f"{info}/{n}" for n in ("METADATA", "WHEEL")))
+            f"{name},,\n" for name in ("numpy.py", *(f"{info}/{n}" for n in ("METADATA", "WHEEL")))
         ),
     }
     with zipfile.ZipFile(folder / "numpy-1.0-py3-none-any.whl", "w") as wheel:

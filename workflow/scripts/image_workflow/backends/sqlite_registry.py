@@ -45,8 +45,11 @@ WHERE v.name = ? AND v.version = ? AND v.current_stage != 'Deleted_Internal'
 
 
 def database_path(registry_uri: str) -> Path | None:
-    """Return the absolute path of the database in an sqlite:/// URI, or None for another store."""
-    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", registry_uri)
+    """Return the absolute path of an SQLite URI's database, or None for another kind of store.
+
+    Links are resolved: a link and its file have the same lock and the same artifacts.
+    """
+    found = re.match(r"sqlite(?:\+pysqlite)?:///([^?]+)", registry_uri)
     return Path(found[1]).resolve() if found and found[1] != ":memory:" else None
 
 

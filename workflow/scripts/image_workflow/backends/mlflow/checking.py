@@ -1,6 +1,5 @@
 """Check that a registered version is what was registered: its files, its tags and its run."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import mlflow
@@ -8,7 +7,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from image_workflow.backends.interface import Check
-from image_workflow.backends.mlflow.stored import copy_of, files_sha256, load
+from image_workflow.backends.mlflow.stored import copy_of, files_sha256, reason_not_to_work
 from image_workflow.backends.sqlite_registry import ARTIFACT_TAG
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.results import Receipt
@@ -57,15 +56,6 @@ def location_of(version: ModelVersion) -> str:
     """Return the URI of the folder from which MLflow loads a version."""
     client = mlflow.MlflowClient()
     return client.get_model_version_download_uri(version.name, version.version)
-
-
-def reason_not_to_work(files: Path) -> str | None:
-    """Return why a model cannot be loaded or cannot predict, or None."""
-    try:
-        load(files)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
 
 
 def run_file_sha256(run_id: str, name: str) -> str | None:

@@ -19,8 +19,9 @@ import mlflow.store.db.utils as mlflow_database
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event
 
+from image_workflow.backends.sqlite_registry import database_path
 from image_workflow.errors import UserError
 from image_workflow.files import flush
 
@@ -36,14 +37,6 @@ CHANGE_URI = "Set registry_uri in config/config.yaml to another place"
 mlflow_database.MAX_RETRY_COUNT = 5
 
 
-def sqlite_file(registry_uri: str) -> Path | None:
-    """Return the database file of an SQLite URI, or None for another kind of store."""
-    if not registry_uri.startswith(SQLITE):
-        return None
-    database = make_url(registry_uri).database
-    return Path(database) if database and database != ":memory:" else None
-
-
 # ---- One registration at a time --------------------------------------------------------
 
 
@@ -53,10 +46,9 @@ def registration_lock(registry_uri: str) -> Iterator[None]:
 
     The kernel releases the lock when the process ends, however it ends. Other stores have no lock.
     """
-    if not (database := sqlite_file(registry_uri)):
+    if not (database := database_path(registry_uri)):
         yield
         return
-    database = database.resolve()  # A link and its file have the same lock.
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = open_lock(database.with_name(f".{database.name}.lock"))
     try:
@@ -114,7 +106,7 @@ def prepare_store(registry_uri: str) -> None:
     UserError
         If MLflow cannot use the file.
     """
-    if database := sqlite_file(registry_uri):
+    if database := database_path(registry_uri):
         # We have the lock, so a killed registration left these.
         for folder in database.parent.glob(f".{database.name}.*.part"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
-from image_workflow.backends.mlflow.database import CHANGE_URI, sqlite_file, wrong_schema
+from image_workflow.backends.mlflow.database import CHANGE_URI, wrong_schema
+from image_workflow.backends.sqlite_registry import database_path
 from image_workflow.errors import UserError
 
 LENGTH = 300  # characters of a message of MLflow or of a server
@@ -120,7 +121,7 @@ def without_password(text: str) -> str:
 
 def sqlite_advice(error: sqlite3.Error, uri: str) -> str | None:
     """Return advice for an error of SQLite, by its code."""
-    database = sqlite_file(uri)
+    database = database_path(uri)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the others are details
     if not database:
         return None
@@ -146,7 +147,7 @@ def sqlite_advice(error: sqlite3.Error, uri: str) -> str | None:
 
 def file_advice(error: OSError, uri: str) -> str | None:
     """Return advice for an error of the operating system, by its number."""
-    database = sqlite_file(uri)
+    database = database_path(uri)
     path = Path(error.filename) if isinstance(error.filename, str) else database
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path:
         return not_writable(path)

@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
 
 from image_workflow.backends.interface import Registration
 from image_workflow.backends.mlflow.errors import deleted_experiment
-from image_workflow.backends.mlflow.stored import copy_of, files_sha256, load
+from image_workflow.backends.mlflow.stored import copy_of, files_sha256, reason_not_to_work
 from image_workflow.backends.mlflow.texts import (
     RUN_LIST,
     class_names,
@@ -63,8 +63,8 @@ def find_or_log_model(experiment: str, registration: Registration, token: str) -
             criteria = f"source_run_id = '{run.info.run_id}'"
             for model in client.search_logged_models([experiment], criteria):
                 with copy_of(model.artifact_location) as files:
-                    found = files_sha256(files)
-                if model.status == LoggedModelStatus.READY and found == expected:
+                    is_intact = files_sha256(files) == expected and not reason_not_to_work(files)
+                if model.status == LoggedModelStatus.READY and is_intact:
                     return model.model_uri, expected
     return log_run(experiment, registration, token)
 
@@ -118,13 +118,11 @@ def log_run(experiment: str, registration: Registration, token: str) -> tuple[st
         location = client.get_logged_model(logged.model_id).artifact_location
         with copy_of(location) as files:
             digest = files_sha256(files)
-            try:
-                load(files)
-            except Exception as error:
+            if reason := reason_not_to_work(files):
                 raise UserError(
                     f"{registration.model} was logged in MLflow, but MLflow cannot load it: "
-                    f"{type(error).__name__}: {error}. Nothing was registered."
-                ) from error
+                    f"{reason}. Nothing was registered."
+                )
         mlflow.set_tag(ARTIFACT_TAG, digest)
     return logged.model_uri, digest
 

@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
-from sklearn.base import ClassifierMixin
 
-from image_workflow.backends.mlflow.database import sqlite_file
-from image_workflow.backends.sqlite_registry import beside, local_path
+from image_workflow.backends.sqlite_registry import beside, database_path, local_path
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 
 # Python and MLflow write these into a folder from which a model is loaded.
@@ -29,7 +27,7 @@ def copy_of(location: str) -> Iterator[Path]:
     location : str
         The URI of a folder or a file in the artifact store.
     """
-    if database := sqlite_file(mlflow.get_tracking_uri()):
+    if database := database_path(mlflow.get_tracking_uri()):
         location = beside(location, database)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
@@ -56,29 +54,25 @@ def files_sha256(folder: Path) -> str | None:
     return sha256_of_json({str(path.relative_to(folder)): sha256_of_file(path) for path in files})
 
 
-def load(folder: Path) -> ClassifierMixin:
-    """Load the model in a folder as MLflow does, and let it predict its example.
+def reason_not_to_work(folder: Path) -> str | None:
+    """Load the model in a folder and let it predict its example; return why it cannot, or None.
 
     Parameters
     ----------
     folder : pathlib.Path
         Its digest has to be known already: a model of MLflow can run any code.
-
-    Raises
-    ------
-    Exception
-        Any one, if the model does not work.
     """
     path, modules, no_bytecode = list(sys.path), set(sys.modules), sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:
         model = mlflow.sklearn.load_model(str(folder))
-        example = mlflow.models.Model.load(str(folder)).load_input_example(str(folder))
-        model.predict(example)
+        model.predict(mlflow.models.Model.load(str(folder)).load_input_example(str(folder)))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
     finally:
         sys.path[:], sys.dont_write_bytecode = path, no_bytecode
         for name in set(sys.modules) - modules:
             file = getattr(sys.modules[name], "__file__", None)
             if file and Path(file).is_relative_to(folder):
                 del sys.modules[name]
-    return model
+    return None
