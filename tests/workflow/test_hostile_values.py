@@ -1,6 +1,6 @@
 """Hostile values in the configuration and in names: refused in a sentence, or taken as plain text.
 
-No value is ever part of a command that a shell reads. tests/data/test_sources.py has the archives.
+No value is ever part of a command that a shell reads. tests/data/test_npm.py has the archives.
 """
 
 import datetime
