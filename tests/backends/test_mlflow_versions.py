@@ -12,8 +12,11 @@ import pytest
 
 import register
 import simultaneous
+from image_workflow.backends.mlflow import registry, unfinished
 from image_workflow.backends.mlflow import runs as mlflow_runs
-from image_workflow.backends.mlflow import unfinished
+from image_workflow.backends.mlflow.registry import MlflowRegistry
+from image_workflow.backends.settings import BackendSettings
+from image_workflow.lineage.results import Receipt
 from registration import (
     content,
     registered,
@@ -281,6 +284,25 @@ def test_clients_of_one_server_make_one_version(
         assert remains(database, tmp_path) == clean([(f"m{number}", 1) for number in range(3)])
         assert len(runs(both[0])) == 3
         check_without_lock(both, uri, monkeypatch)
+        check_repair(options, tmp_path / "registry/artifacts")
+
+
+def check_repair(options: Namespace, artifacts: Path) -> None:
+    """Check that files that a server has lost are noticed, and stored again."""
+    options.model_name = options.experiment_name = "repaired"
+    first = registered(options)
+    store = MlflowRegistry(BackendSettings.from_options(options))
+    assert all(check.holds for check in store.check(Receipt.read(options.receipt)))
+    newest = max(artifacts.rglob("model.pkl"), key=lambda path: path.stat().st_mtime_ns)
+    newest.unlink()
+    assert not all(check.holds for check in store.check(Receipt.read(options.receipt)))
+    assert registered(options) == first
+    assert newest.exists()
+    newest = max(artifacts.rglob("MLmodel"), key=lambda path: path.stat().st_mtime_ns)
+    shutil.rmtree(newest.parent)
+    assert not all(check.holds for check in store.check(Receipt.read(options.receipt)))
+    assert registered(options)["version"] == 2
+    assert all(check.holds for check in store.check(Receipt.read(options.receipt)))
 
 
 def check_without_lock(both: tuple[Namespace, Namespace], uri: str, monkeypatch) -> None:
@@ -309,7 +331,6 @@ def check_without_lock(both: tuple[Namespace, Namespace], uri: str, monkeypatch)
 
 def die_after_making_a_version(options: Namespace, monkeypatch) -> None:
     """Register, and die after the version was made and before the versions are compared."""
-    from image_workflow.backends.mlflow import registry
 
     def make_and_die(*arguments) -> None:
         made(*arguments)

@@ -61,19 +61,22 @@ def location_of(version: ModelVersion) -> str:
 def run_file_sha256(run_id: str, name: str) -> str | None:
     """Return the checksum of a file of a run, or None if it is missing."""
     try:
-        uri = mlflow.MlflowClient().get_run(run_id).info.artifact_uri
-        with copy_of(f"{uri}/{name}") as files:
-            return sha256_of_file(files / name)
-    except FileNotFoundError:
-        return None
+        run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
+    # Each kind of store has another error for a missing file, and none for a missing folder.
+    with copy_of(run.info.artifact_uri) as files:
+        return sha256_of_file(files / name) if (files / name).exists() else None
 
 
 def check_version(receipt: Receipt) -> list[Check]:
-    """Compare the version that a receipt names, its files and its run with the receipt."""
+    """Compare the version that a receipt names, its files and its run with the receipt.
+
+    A version keeps the tags of its first registration. So only those are compared on which its
+    content depends: the model can be the same after an edit of the code or of the test set.
+    """
     title = f"version {receipt.version} of {receipt.name}"
     client = mlflow.MlflowClient()
     try:
@@ -88,10 +91,9 @@ def check_version(receipt: Receipt) -> list[Check]:
             works = "not tried, because its files are not the registered ones"
         else:
             works = reason_not_to_work(files) or "works"
-    # A version keeps the tags of its first registration, and an edit of the code can leave the
-    # model as it is.
-    tags = {f"{key}_sha256": value for key, value in receipt.sha256.items() if key != "code"}
-    tags |= {ARTIFACT_TAG: receipt.artifact_sha256}
+    tags = {
+        f"{key}_sha256": receipt.sha256.get(key, "missing") for key in ("model", "estimator")
+    } | {ARTIFACT_TAG: receipt.artifact_sha256}
     return [
         Check(title, "registered", "registered"),
         *(

@@ -27,10 +27,10 @@ from image_workflow.backends.mlflow.texts import (
 )
 from image_workflow.backends.mlflow.unfinished import (
     TOKEN,
+    delete,
     delete_run_if_unused,
     delete_unused_runs,
     end_registration,
-    missing_is_fine,
     registration_token,
 )
 from image_workflow.backends.settings import BackendSettings
@@ -182,10 +182,8 @@ def replace_version(old: ModelVersion, new: ModelVersion) -> None:
         client.set_model_version_tag(old.name, number, key, old.tags[key])
     if old.description and not new.description:
         client.update_model_version(old.name, number, old.description)
-    with missing_is_fine():
-        client.delete_model_version(old.name, old.version)
-    with missing_is_fine():
-        delete_run_if_unused(old.run_id)
+    delete(client.delete_model_version, old.name, old.version)
+    delete(delete_run_if_unused, old.run_id)
 
 
 def settle(version: ModelVersion, registration: Registration) -> Version:

@@ -100,7 +100,7 @@ def log_run(experiment: str, registration: Registration, token: str) -> tuple[st
     run = client.create_run(experiment, tags=run_tags(registration) | {TOKEN: token})
     with code_paths(file) as code, mlflow.start_run(run.info.run_id, log_system_metrics=False):
         mlflow.log_params(run_parameters(registration))
-        mlflow.log_inputs([training_set, test_set], ["training", "evaluation"], [None, None])
+        log_inputs(training_set, test_set)
         for path in registration.artifacts:
             mlflow.log_artifact(str(path))
         logged = mlflow.sklearn.log_model(
@@ -125,6 +125,15 @@ def log_run(experiment: str, registration: Registration, token: str) -> tuple[st
                 )
         mlflow.set_tag(ARTIFACT_TAG, digest)
     return logged.model_uri, digest
+
+
+def log_inputs(training_set: NumpyDataset, test_set: NumpyDataset) -> None:
+    """Log the data sets, even if another client of the server adds the same to the experiment."""
+    inputs = [training_set, test_set], ["training", "evaluation"], [None, None]
+    try:
+        mlflow.log_inputs(*inputs)
+    except MlflowException:  # They exist now.
+        mlflow.log_inputs(*inputs)
 
 
 def run_tags(registration: Registration) -> dict[str, str]:

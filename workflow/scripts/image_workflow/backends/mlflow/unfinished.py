@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,25 +84,30 @@ def delete_run_if_unused(run_id: str) -> None:
         return
     experiment = client.get_run(run_id).info.experiment_id
     for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-        with missing_is_fine():
-            client.delete_logged_model(model.model_id)
-    with missing_is_fine():
-        client.delete_run(run_id)
+        delete(client.delete_logged_model, model.model_id)
+    delete(client.delete_run, run_id)
 
 
 def end_registration(version: ModelVersion) -> None:
     """Remove the tags that say that the registration of a version has not ended."""
     client = mlflow.MlflowClient()
-    with missing_is_fine():
-        client.delete_tag(version.run_id, TOKEN)
-    client.delete_model_version_tag(version.name, version.version, TOKEN)
+    delete(client.delete_tag, version.run_id, TOKEN)
+    delete(client.delete_model_version_tag, version.name, version.version, TOKEN)
 
 
-@contextmanager
-def missing_is_fine() -> Iterator[None]:
-    """Suppress the error that something does not exist: another registration deleted it."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
+def delete(method: Callable[..., None], *names: str) -> None:
+    """Delete something that another client of the server may delete at the same moment.
+
+    MLflow refuses the second of two simultaneous deletions in several ways. Repeated, it says that
+    there is nothing to delete.
+    """
+    for repeat in (True, False):
+        try:
+            method(*names)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return
+            if not repeat:
+                raise
+        else:
+            return
