@@ -266,10 +266,7 @@ def old_places(database: Path, old: Path) -> list[tuple[str, str]]:
         ]
 
 
-NAMES = ["plain", "with space", "ünlaut", "50% & #1 'q'", "artifacts"]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["50% & #1 'q' ünlaut", "artifacts"])
 def test_the_project_is_renamed(options: Namespace, tmp_path: Path, name: str, monkeypatch):
     """mlflow 3144: version 1 was lost, and version 2 went into the old folder."""
     old, new = tmp_path / f"old {name}", tmp_path / f"new {name}"

@@ -25,7 +25,7 @@ def copy_of(location: str) -> Iterator[Path]:
     Parameters
     ----------
     location : str
-        The URI of a folder or a file in the artifact store.
+        The URI of a folder in the artifact store.
     """
     if database := database_path(mlflow.get_tracking_uri()):
         location = beside(location, database)
@@ -34,12 +34,11 @@ def copy_of(location: str) -> Iterator[Path]:
         copy.mkdir()
         source = local_path(location)
         if source is None:
-            downloaded = Path(mlflow.artifacts.download_artifacts(location, dst_path=str(copy)))
-            copy = downloaded if downloaded.is_dir() else copy
+            # A missing folder has no files, but cannot be downloaded.
+            if mlflow.artifacts.list_artifacts(location):
+                copy = Path(mlflow.artifacts.download_artifacts(location, dst_path=str(copy)))
         elif source.is_dir():
             shutil.copytree(source, copy, dirs_exist_ok=True)
-        elif source.exists():
-            shutil.copy(source, copy)
         for name in NOT_OF_THE_MODEL:
             for found in sorted(copy.rglob(name)):
                 shutil.rmtree(found) if found.is_dir() else found.unlink()
