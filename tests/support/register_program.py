@@ -14,7 +14,8 @@ from image_workflow.models.settings import TrainingSettings
 PROGRAM = str(TOP / "workflow/scripts/register.py")
 OPTIONS = (
     *("model", "metrics", "training", "sweep", "data_folder", "dataset_file", "training_program"),
-    *("environment", "registry_uri", "experiment_name", "azureml", "model_name", "receipt"),
+    *("environment", "configuration", "registry_uri", "experiment_name", "azureml"),
+    *("model_name", "receipt"),
 )
 
 
