@@ -162,6 +162,7 @@ USERS = {
     "scripts/image_workflow/pictures/style.py": PICTURES,
     "scripts/image_workflow/pictures/table.py": ["draw_sweep"],
     "scripts/image_workflow/pictures/tiles.py": ["draw_mistakes", "draw_weights", "preview"],
+    "scripts/image_workflow/start.py": ALL,
     "scripts/parse.py": ["parse"],
     "scripts/preview.py": ["preview"],
     "scripts/register.py": ["register"],

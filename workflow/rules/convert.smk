@@ -19,14 +19,14 @@ except OSError as error:
         f"the data set {DATASET_NAME} needs {error.filename}, which cannot be read: {error.strerror}."
     )
 
+# One number is the number of rows and of columns.
+if isinstance(DATASET.get("size"), int):
+    DATASET["size"] = [DATASET["size"]] * 2
 CONVERSION_SETTINGS = {
     key: value
     for key, value in sorted(DATASET.items())
     if key not in (*FILE_KEYS, "description", "license")
 }
-# One number is the number of rows and of columns.
-if isinstance(CONVERSION_SETTINGS.get("size"), int):
-    CONVERSION_SETTINGS["size"] = [CONVERSION_SETTINGS["size"]] * 2
 CONVERT_CODE = code_of("convert.py", "convert.yaml")
 CONVERT_RECIPE = recipe(CONVERSION_SETTINGS, IMAGES_DIGEST, CONVERT_CODE)
 

@@ -18,7 +18,7 @@ REGISTRATION = {
     "model_name": MODEL_NAME,
     "experiment_name": EXPERIMENT_NAME,
     "registry_uri": config["registry_uri"],
-    "configuration": json.dumps(CONFIGURATION),
+    "configuration": json.dumps(CONFIGURATION, sort_keys=True),
 }
 REGISTER_CODE = (
     code_of("register.py", "register.yaml") | code_of("fit.py", "train.yaml") | ESTIMATOR_CODE
