@@ -80,6 +80,7 @@ def _become(terminal: int, fault: str | None, user: int | None, umask: int, may_
     logging.getLogger().handlers.clear()  # those of pytest
     os.umask(umask)
     if user is not None:
+        os.environ["LOGNAME"] = f"user{user}"  # the machine does not know the user
         libc = ctypes.CDLL(None)
         os.setgroups([])
         os.setgid(GROUP)
