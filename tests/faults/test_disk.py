@@ -139,7 +139,7 @@ def test_odd_paths(
     check_as_fresh: Callable[[Checkout], str],
     report_fault: Callable,
 ):
-    folder = tmp_path / 'it\'s a "größe" $HOME & {x} (日本)'
+    folder = tmp_path / 'it\'s a "größe" $HOME & (日本)'
     while len(os.fsencode(folder)) < 900:
         folder /= "a folder with a long name"
     checkout = Checkout.fresh(folder)
@@ -151,6 +151,14 @@ def test_odd_paths(
     then = check_as_fresh(checkout)
     injected = "odd and long path, results a link, no TMPDIR"
     report_fault(injected, "none", 0, then, count=3)
+
+
+def test_a_brace_in_the_path(tmp_path: Path, report_fault: Callable):
+    checkout = Checkout.fresh(tmp_path / "a {brace}")
+    ended = checkout.snakemake(**DIGITS)
+    assert ended.returncode == 1
+    line = line_with("Snakemake takes a brace in this path for a wildcard; move the wor", ended)
+    report_fault("a brace in the path", line, 1, "not run")
 
 
 def test_a_file_system_without_locks(

@@ -59,7 +59,12 @@ def start_run(running):
 
 
 def check_folders():
-    """Raise WorkflowError if something else has the name of a folder of results."""
+    """Raise WorkflowError if a folder cannot be used, because of its name or of what is there."""
+    if "{" in str(WORKFLOW):
+        raise WorkflowError(
+            f"{WORKFLOW.parent}: Snakemake takes a brace in this path for a wildcard; move the "
+            "workflow to a folder without braces in its path."
+        )
     parts = ["arrays", "benchmarks", "candidates", "logs", "raw", "records", "report"]
     for name in [".snakemake", "results", *(f"results/{part}" for part in parts)]:
         if os.path.lexists(name) and not os.path.isdir(name):
