@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from checkout import TOP, Checkout
+from image_workflow import interrupts
 from picture_checks import data_set_of
 from training import write_training_file
 
@@ -268,6 +269,15 @@ def test_a_module_in_pythonpath_or_in_the_folder_replaces_none_of_the_environmen
     command = [sys.executable, SCRIPTS / "describe.py", "--help"]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_worker_processes_leave_ctrl_c_to_the_program():
+    before = signal.getsignal(signal.SIGINT)
+    asked = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    with interrupts.ignored():
+        answer = subprocess.check_output([sys.executable, "-c", asked], text=True)
+    assert answer == "True\n"
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_program_in_the_background_ignores_ctrl_c_and_a_job_of_snakemake_does_not(tmp_path: Path):

@@ -60,6 +60,16 @@ def interruptible() -> Iterator[None]:
         handle(end)
 
 
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Ignore Ctrl-C in the block, so that Python processes that start in it ignore it for good."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def end_with_a_line(kind: type, error: BaseException, traceback: object) -> None:
     """Be Snakemake's hook for errors that nobody caught: Python answers Ctrl-C with a traceback."""
     if issubclass(kind, KeyboardInterrupt):

@@ -12,6 +12,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from image_workflow import interrupts
 from image_workflow.models.estimator import (
     assembled,
     classes_of,
@@ -64,10 +65,12 @@ def fit_liblinear(
     pixels = features(images)
     # Two classes need one binary model; its positive class is the second.
     positive = classes if len(classes) > 2 else classes[1:]
-    fits = joblib.Parallel(threads, return_as="generator_unordered")(
-        joblib.delayed(_fit_class)(clone(model.estimator), pixels, labels, label)
-        for label in positive
-    )
+    # The worker processes would print tracebacks.
+    with interrupts.ignored():
+        fits = joblib.Parallel(threads, return_as="generator_unordered")(
+            joblib.delayed(_fit_class)(clone(model.estimator), pixels, labels, label)
+            for label in positive
+        )
     start, found = time.perf_counter(), {}
     for label, *fitted in fits:
         found[label] = fitted
