@@ -226,3 +226,13 @@ def test_payload_checksum_of_a_damaged_file_is_refused(tmp_path: Path):
 )
 def test_description_names_the_kind_of_file(start: bytes, description: str):
     assert idx.described(start).name == description
+
+
+def test_a_file_that_expands_without_end_is_given_up(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(idx, "MOST_BYTES", 3_000_000)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(bytes(2_000_000)))
+    idx.file_payload_sha256(path)
+    path.write_bytes(gzip.compress(bytes(5_000_000)))
+    with pytest.raises(idx.IdxError, match=r"^its content has more than 0\.003 GB\.$"):
+        idx.file_payload_sha256(path)

@@ -22,6 +22,8 @@ from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_chunks
 
 CHUNK = 1 << 20
+#: Of the content of a file. It bounds the time for a small file that expands to zeros without end.
+MOST_BYTES = 20_000_000_000
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
 #: The name and the NumPy type of each element type.
@@ -305,10 +307,19 @@ def file_payload_sha256(path: Path) -> str:
     Raises
     ------
     IdxError
-        If the gzip stream is damaged.
+        If the gzip stream is damaged, or expands to more than MOST_BYTES.
     """
+
+    def chunks() -> Iterator[bytes]:
+        read = 0
+        while chunk := stream.read(CHUNK):
+            read += len(chunk)
+            if read > MOST_BYTES:
+                raise IdxError(f"its content has more than {MOST_BYTES / 1e9:g} GB.")
+            yield chunk
+
     with opened(path) as stream:
-        return sha256_of_chunks(iter(lambda: stream.read(CHUNK), b""))
+        return sha256_of_chunks(chunks())
 
 
 def described(start: bytes) -> kinds.Kind:
