@@ -50,6 +50,14 @@ def options_with(options: Namespace, folder: Path, **changes) -> Namespace:
     return Namespace(**vars(options) | {"receipt": folder / "registered.json"} | changes)
 
 
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch) -> None:
+    """Work in a project's folder: what a killed registration left is noted in .snakemake."""
+    (tmp_path / "project/.snakemake").mkdir(parents=True)
+    (tmp_path / "project/.snakemake").chmod(0o777)
+    monkeypatch.chdir(tmp_path / "project")
+
+
 @pytest.fixture
 def options(results: Namespace, tmp_path: Path) -> Namespace:
     """The options of register.py for a registry of its own, without experiments of others."""
