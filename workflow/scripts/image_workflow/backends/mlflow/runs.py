@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
@@ -138,7 +138,9 @@ def log_inputs(training_set: NumpyDataset, test_set: NumpyDataset) -> None:
 
 def run_tags(registration: Registration) -> dict[str, str]:
     """Return the tags of a run, which come from the configuration and from nowhere else."""
-    tags = DefaultRunContext().tags() | content_tags(registration)
+    tags = content_tags(registration)
+    with suppress(KeyError, OSError):  # In a container, the user may have no name.
+        tags |= DefaultRunContext().tags()
     if commit := registration.git["commit"]:
         tags |= {MLFLOW_GIT_COMMIT: commit}
     note = {MLFLOW_RUN_NOTE: description(registration)}
