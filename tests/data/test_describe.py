@@ -29,7 +29,7 @@ def write_arrays(folder: Path, train: tuple, test: tuple) -> Path:
 
 def run_describe(folder: Path, conversion: Path | None = None, classes: tuple = ()) -> DataSet:
     """Describe the arrays in a folder as the rule does."""
-    entry = {"name": "mine", "description": None, "license": None, "polarity": "as_is"}
+    entry = {"name": "mine", "description": None, "license": None, "polarity": "as_is", "files": {}}
     options = Namespace(
         data_folder=folder,
         entry=json.dumps(entry | {"classes": list(classes)}),
@@ -146,5 +146,5 @@ def test_more_or_fewer_names_than_labels_are_refused(tmp_path: Path):
 def test_train_refuses_the_same_without_a_description(tmp_path: Path):
     folder = write_arrays(tmp_path / "arrays", TRAIN, (TEST[0].swapaxes(1, 2), TEST[1]))
     with pytest.raises(UserError) as raised:
-        train.main(Namespace(data_folder=folder))
+        train.main(Namespace(data_folder=folder, record=None))
     assert str(raised.value) == refusal(folder)

@@ -90,7 +90,9 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path):
     source = folder_source(tmp_path / "mine", {f"{NAME}.gz": gzipped(bytes(200_000_000))})
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match="found a file that begins with zero bytes, with sha256"):
+        with pytest.raises(
+            UserError, match="found a file that begins with zero bytes, with sha256"
+        ):
             run_download(tmp_path, [source])
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
