@@ -146,3 +146,12 @@ def test_the_reasons_name_the_files(made: Path):
 def test_without_a_record_nothing_is_written(tmp_path: Path):
     write_record(None, [tmp_path / "model"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_has_one_writer(made: Path):
+    """As raw files that were downloaded, and then converted from images of one's own."""
+    convert = Step("convert.json", "1", ["a", "b"], [])
+    make(convert, "other")
+    assert not (made / "get_a.json").exists()
+    assert (made / "draw.json").exists()
+    make(STEPS[2])  # It reads the other a, and does not refuse it.

@@ -136,7 +136,6 @@ USERS = {
     ),
     "scripts/image_workflow/lineage/steps.py": [],
     "scripts/image_workflow/lineage/verification.py": [],
-    "scripts/image_workflow/start.py": ALL,
     "scripts/image_workflow/models/__init__.py": ["convert", *LOADERS],
     "scripts/image_workflow/models/checking.py": [],
     "scripts/image_workflow/models/confidences.py": ["draw_mistakes"],

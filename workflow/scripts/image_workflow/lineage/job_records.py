@@ -73,7 +73,12 @@ def write_record(
         outputs={str(output): _described(output) for output in outputs},
         inputs=inputs or {},
     )
-    write_json(Path(record[0]), asdict(content))
+    path = Path(record[0])
+    # A file has one writer. With another kind of data set, another job wrote it before.
+    for name, other in read_records(path.parent).items():
+        if name != path.stem and not other.outputs.keys().isdisjoint(content.outputs):
+            path.with_name(f"{name}.json").unlink(missing_ok=True)
+    write_json(path, asdict(content))
 
 
 def read_record(path: Path) -> JobRecord | None:
