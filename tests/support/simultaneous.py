@@ -26,6 +26,8 @@ from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
 import register
 
 KILLED = 9
+#: The beginnings of the names of the methods that change something.
+CHANGES = "create_", "log_", "set_", "update_", "delete_", "finalize_", "record_"
 STORES = TrackingStore, RegistryStore, LocalArtifactRepository
 #: What remains of registrations in MLflow's database.
 VERSIONS = """
@@ -92,7 +94,7 @@ def register_at_once(*registrations: Namespace, delay: float = 0) -> None:
 
 
 def kill_before_call(number: int) -> None:
-    """Let this process die before its n-th call of MLflow's stores, counted from 0."""
+    """Let this process die before its n-th change of MLflow's stores, counted from 0."""
     left = number
 
     def dying(method: Callable) -> Callable:
@@ -108,7 +110,7 @@ def kill_before_call(number: int) -> None:
 
     for store in STORES:
         for name, method in list(vars(store).items()):
-            if callable(method) and not name.startswith("_"):
+            if name.startswith(CHANGES):
                 setattr(store, name, dying(method))
 
 
