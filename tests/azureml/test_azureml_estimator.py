@@ -184,7 +184,7 @@ def test_a_version_is_found_again_only_for_the_same_file(estimator, found):
     registration = SimpleNamespace(
         name="model",
         training=SimpleNamespace(model_sha256="the same"),
-        sha256={"estimator": estimator} if estimator else {},
+        sha256={"data": "data"} | ({"estimator": estimator} if estimator else {}),
     )
     workspace = SimpleNamespace(models=lambda name: versions)
     same = AzureML._versions(SimpleNamespace(workspace=workspace), registration, "{}")

@@ -165,14 +165,14 @@ def named(target: str) -> list[str]:
 
 
 def content(checkout: Checkout, name: str) -> object:
-    """Return the content of a result, or None; of a receipt without version and run."""
+    """Return the content of a result, or None; of a receipt without what MLflow has chosen."""
     path = checkout.path / "results" / name
     if not path.exists():
         return None
     if name != "registered.json":
         return path.read_bytes()
     receipt = json.loads(path.read_text(encoding="utf-8"))
-    return {key: receipt[key] for key in receipt.keys() - {"version", "run_id"}}
+    return {key: receipt[key] for key in receipt.keys() - {"version", "run_id", "artifact_sha256"}}
 
 
 # ---- A checkout with a history --------------------------------------------------------------

@@ -6,6 +6,7 @@ A file from the network is also kept in the cache, by its checksum, and is not d
 import image_workflow.start  # noqa: F401
 
 import argparse
+import errno
 import gzip
 import json
 import shutil
@@ -22,6 +23,9 @@ from image_workflow.lineage.job_records import add_record_option, write_record
 
 #: What to do about an IDX file with other content.
 REPLACE = "Replace the wrong file, or correct the data set's entry."
+
+#: Errors of this machine's disk: it is full, a quota is used up, or it is read-only.
+DISK_ERRORS = errno.ENOSPC, errno.EDQUOT, errno.EROFS
 
 
 class WrongContentError(SourceError):
@@ -68,6 +72,8 @@ def fetch(name: str, files: dict[str, str], sources: list[dict], target: Path) -
             make_gzip(target)
             check_content(target, name, files)
         except (UserError, OSError) as error:
+            if getattr(error, "errno", None) in DISK_ERRORS:
+                raise  # The source is not to blame.
             reason = getattr(error, "strerror", None) or error
             log.info("%s: not from %s %s: %s", name, kind, place, reason)
             failures.append(f"\n  {kind} {place}: {reason}")

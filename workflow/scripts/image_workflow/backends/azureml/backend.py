@@ -333,14 +333,17 @@ class AzureML:
     def _versions(self, registration: Registration, class_names: str) -> list[ModelVersion]:
         """Return the versions with the same content, the oldest first.
 
-        That is the model, the class names, and the user's file: an edit of a method such as
-        ``predict`` does not change the pickle of the model.
+        That is the model, the data, the class names, and the user's file: an edit of a method such
+        as ``predict`` does not change the pickle of the model, and another test set leads to other
+        metrics.
         """
+        data_sha256 = registration.sha256["data"]
         # Earlier versions of this workflow registered no class names.
         same = [
             found
             for found in self.workspace.models(registration.name)
             if found.properties.get("model_sha256") == registration.training.model_sha256
+            and found.properties.get("data_sha256", data_sha256) == data_sha256
             and found.tags.get("class_names", class_names) == class_names
             and found.properties.get("estimator_sha256") == registration.sha256.get("estimator")
         ]

@@ -92,7 +92,8 @@ def check_version(receipt: Receipt) -> list[Check]:
         else:
             works = reason_not_to_work(files) or "works"
     tags = {
-        f"{key}_sha256": receipt.sha256.get(key, "missing") for key in ("model", "estimator")
+        f"{key}_sha256": receipt.sha256.get(key, "missing")
+        for key in ("model", "data", "estimator")
     } | {ARTIFACT_TAG: receipt.artifact_sha256}
     return [
         Check(title, "registered", "registered"),

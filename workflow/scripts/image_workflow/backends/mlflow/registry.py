@@ -126,8 +126,8 @@ def register_once(
 
 
 def same_versions(registration: Registration) -> list[ModelVersion]:
-    """Return the versions with this model, estimator's code and class names, the oldest first."""
-    model_sha256 = registration.sha256["model"]
+    """Return the versions with this model, data, estimator's code and class names, oldest first."""
+    model_sha256, data_sha256 = registration.sha256["model"], registration.sha256["data"]
     criteria = f"name = '{registration.name}' and tag.model_sha256 = '{model_sha256}'"
     names = class_names_tag(registration)
     same = [
@@ -135,6 +135,8 @@ def same_versions(registration: Registration) -> list[ModelVersion]:
         for version in mlflow.MlflowClient().search_model_versions(criteria)
         # Earlier versions of this workflow registered no class names.
         if version.tags.get("class_names", names) == names
+        # On another test set, the same model has other metrics.
+        and version.tags.get("data_sha256", data_sha256) == data_sha256
         # Another predict in the user's file leaves the bytes of the model as they are.
         and version.tags.get("estimator_sha256") == registration.sha256.get("estimator")
     ]

@@ -70,14 +70,15 @@ def find_or_log_model(experiment: str, registration: Registration, token: str) -
 
 
 def same_runs(experiment: str, registration: Registration) -> list[Run]:
-    """Return the experiment's runs with the same model, code, class names and parameters."""
+    """Return the experiment's runs with the same model, data, code, class names and parameters."""
     tags, parameters = content_tags(registration), run_parameters(registration)
     same_model = f"tags.model_sha256 = '{tags['model_sha256']}'"
     return [
         run
         for run in mlflow.MlflowClient().search_runs([experiment], same_model)
         if all(
-            run.data.tags.get(key) == tags.get(key) for key in ("class_names", "estimator_sha256")
+            run.data.tags.get(key) == tags.get(key)
+            for key in ("class_names", "data_sha256", "estimator_sha256")
         )
         and run.data.params.items() <= parameters.items()
     ]
