@@ -10,8 +10,10 @@ import pytest
 import mirror
 from checkout import Checkout
 
-# A shell makes background processes ignore Ctrl-C, and their child processes would ignore it too.
+# A shell makes background processes ignore Ctrl-C, and nohup makes them ignore SIGHUP. Their child
+# processes would ignore them too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Run the same examples each time, without a deadline on a busy machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
