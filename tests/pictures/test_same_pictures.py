@@ -14,6 +14,7 @@ from checkout import TOP
 from image_workflow.lineage.results import RATE
 from picture_checks import data_set_of, metrics_of, sweep_of
 from samples import SETS
+from training import write_training_file
 
 CHILD = """
 import runpy, sys
@@ -23,7 +24,7 @@ scripts, data, output = map(Path, sys.argv[1:])
 sys.path.append(str(scripts))
 images, dataset = data / "images.npy", ("--dataset-file", data / "dataset.json")
 arrays = ("--images", images, "--labels", data / "labels.npy")
-model = ("--model", data / "model.pkl")
+model = ("--model", data / "model.pkl", "--training", data / "training.json")
 for program, options in {
     "preview": (*arrays, *dataset),
     "draw_class_balance": dataset,
@@ -62,6 +63,7 @@ def data(tmp_path_factory) -> Path:
     np.save(folder / "labels.npy", labels)
     model = SOLVERS["newton"](images, labels, 100.0, seed=1, threads=1)
     joblib.dump(model, folder / "model.pkl")
+    write_training_file(folder / "model.pkl")
     counts = np.bincount(labels, minlength=10).tolist()
     data_set_of(NAMES, counts, counts).write(folder / "dataset.json")
     matrix = np.zeros((10, 10), int)
