@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
+sys.path.append(str(Path(__file__).parents[2] / "workflow/scripts"))
+
 from checkout import TOP
-
-sys.path.append(str(TOP / "workflow/scripts"))
-
 from image_workflow.newton import NewtonOneVsRest
 from training import write_training_file
 

@@ -66,7 +66,15 @@ def without_scikit_learn(checkout: Checkout) -> Checkout:
     found = Checkout(checkout.path)
     folder = checkout.path.parent / "no scikit-learn"
     folder.mkdir(exist_ok=True)
-    (folder / "sklearn.py").write_text("raise ImportError('imported once more')\n")
+    # Python imports this module at its start.
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Refusal:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'sklearn':\n"
+        "            raise ImportError('imported once more')\n"
+        "sys.meta_path.insert(0, Refusal)\n"
+    )
     found.environment = {"PYTHONPATH": str(folder)}
     return found
 
