@@ -142,7 +142,7 @@ def test_files_that_are_no_results_run_nothing(finished: Checkout, folder: str):
     assert finished.planned_jobs(**DIGITS) == set()
 
 
-@pytest.mark.parametrize("name", ["", "preview.png", "records/train.json"])
+@pytest.mark.parametrize("name", ["preview.png", "records/train.json"])
 def test_a_link_to_nowhere_is_named(finished: Checkout, name: str):
     """As after a restart without the disk that the link leads to."""
     path = finished.path / "results" / name

@@ -85,7 +85,7 @@ def benchmark_files(wildcards):
 
 def check_links(steps):
     """Raise WorkflowError if a result is a link to nowhere, which Snakemake cannot replace."""
-    for path in ["results", *(path for each in steps for path in [*each.outputs, each.record])]:
+    for path in [path for each in steps for path in [*each.outputs, each.record]]:
         if os.path.islink(path) and not os.path.exists(path):
             raise WorkflowError(
                 f"{path} is a link to {os.readlink(path)}, which does not exist. Connect the disk, "
