@@ -12,9 +12,11 @@ PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(o
 # The longest files come first, so that no process works alone at the end.
 LONGEST := tests/workflow/test_whatever_happened.py
 LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_disk.py
+# Faults that take long have a target of their own: those that are injected, and the field cases.
+FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # The tests of the cloud take as long as all others, so they have a target of their own.
-TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/% tests/faults/%,$(wildcard tests/*/test_*.py))
+TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/% $(FAULTS),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
@@ -60,7 +62,7 @@ reproduce: .venv/installed  ## train the model of a receipt again: RECEIPT=path/
 	  --folder "$(or $(FOLDER),reproduced)" $(if $(DATA),--data $(DATA)) \
 	  $(if $(ESTIMATOR),--estimator-file "$(ESTIMATOR)")
 
-test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml
+test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml and faults
 	$(PYTEST) $(TESTS)
 
 test-quick: .venv-dev/installed lint  ## the same with fewer random sequences
@@ -71,7 +73,7 @@ test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud,
 	SDK=$(SDK) $(PYTEST) $(CLOUD_TESTS) $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
 
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
-	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(wildcard tests/faults/test_*.py))
+	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(FAULTS))
 
 fuzz: .venv-fuzz/installed  ## give the IDX reader a million inputs of a fuzzer, in half an hour; CPython 3.11 to 3.13
 	.venv-fuzz/bin/python tools/fuzz_idx.py

@@ -37,7 +37,7 @@ from history import (
 
 MINUTES = float(os.environ.get("MINUTES", 0))
 # The number of random sequences for each state machine.
-EXAMPLES = int(os.environ.get("EXAMPLES", 3))
+EXAMPLES = int(os.environ.get("EXAMPLES", 2))
 
 NAIVE_BAYES = {"estimator": "sklearn.naive_bayes.BernoulliNB"}
 CONFIGURATIONS = [
