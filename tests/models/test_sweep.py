@@ -57,6 +57,16 @@ def test_candidates_are_sorted_by_rate(tmp_path: Path):
     assert choose(*candidates[2:], *candidates[:2], folder=tmp_path) == expected
 
 
+def test_an_altered_score_is_not_used(tmp_path: Path):
+    kept = Candidates(tmp_path, "fingerprint")
+    kept.keep(candidate(1, 0.8))
+    (file,) = tmp_path.iterdir()
+    assert kept.find({RATE: 1}) == candidate(1, 0.8)
+    assert Candidates(tmp_path, "another").find({RATE: 1}) is None
+    file.write_text(file.read_text().replace("0.8", "0.9"))
+    assert kept.find({RATE: 1}) is None
+
+
 # ---- The scores ----------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
 """The chain of custody: each program reads only what the program before it wrote.
 
-The start of a run compares sizes and time stamps. It does not see a file that was changed with its
-time stamp kept, or that is changed during the run. So each program compares the sha256 of its
-inputs with the records of the jobs that wrote them, see :mod:`image_workflow.lineage.job_records`.
+The start of a run compares the results with the job records. It does not see a file that is changed
+during the run. So each program compares the sha256 of its inputs with the records of the jobs that
+wrote them, see :mod:`image_workflow.lineage.job_records`.
 """
 
 from collections.abc import Iterable

@@ -82,8 +82,8 @@ class Candidates:
     folder : pathlib.Path or None
         Where the files are. None keeps no scores.
     fingerprint : str or None
-        The digest of everything that decides a score, apart from the point. Files with another
-        fingerprint are ignored.
+        The digest of everything that decides a score, apart from the point. Files of another one
+        are ignored.
     estimator : str
         The estimator's name, so that several estimators can have the same parameters.
     """
@@ -98,7 +98,7 @@ class Candidates:
         try:
             path = self.folder / file_name(point, self.estimator)
             kept = json.loads(path.read_text(encoding="utf-8"))
-            same = kept["fingerprint"] == self.fingerprint
+            same = kept["sha256"] == self.checksum(kept["candidate"])
             scores = (kept["candidate"][f"{part}_accuracy"] for part in ("train", "validation"))
             return Candidate(point, *scores) if same else None
         except (OSError, ValueError, KeyError, TypeError):
@@ -108,7 +108,15 @@ class Candidates:
         """Write the score of a point."""
         if self.folder:
             content = {"candidate": candidate.to_json(), "fingerprint": self.fingerprint}
+            content["sha256"] = self.checksum(content["candidate"])
             write_json(self.folder / file_name(candidate.parameters, self.estimator), content)
+
+    def checksum(self, candidate: dict) -> str:
+        """Return the checksum of a score and of everything that decides it.
+
+        A score that was altered, or that belongs to other data or settings, has another one.
+        """
+        return sha256_of_json([candidate, self.fingerprint])
 
 
 def sweep(
