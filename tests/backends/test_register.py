@@ -124,8 +124,7 @@ def test_arrays_of_another_data_set_are_refused(options: Namespace):
         registered(options)
     assert str(refused.value) == (
         f"{labels} is not the array that dataset.json describes: expected sha256 {expected} of its "
-        f"IDX payload, found {idx.payload_sha256(np.load(labels))}. Delete it and run again to "
-        "repeat parse."
+        f"IDX payload, found {idx.payload_sha256(np.load(labels))}. Run again to repeat parse."
     )
 
 
@@ -136,8 +135,7 @@ def test_a_model_of_another_training_is_refused(options: Namespace):
         registered(options)
     assert str(refused.value) == (
         f"{options.model} is not the model that {options.training} describes: expected sha256 "
-        f"{trained}, found {sha256_of_file(options.model)}. Delete it and run again to "
-        "repeat train."
+        f"{trained}, found {sha256_of_file(options.model)}. Run again to train it anew."
     )
 
 

@@ -87,8 +87,7 @@ def check_model(
     if model_sha256 != training.model_sha256:
         raise UserError(
             f"{model} is not the model that {training_file} describes: expected sha256 "
-            f"{training.model_sha256}, found {model_sha256}. Delete it and run again to repeat "
-            "train."
+            f"{training.model_sha256}, found {model_sha256}. Run again to train it anew."
         )
     if training.arguments != arguments:
         raise UserError(

@@ -92,6 +92,6 @@ def check_arrays(found: dict[str, str], expected: dict[str, str], folder: Path, 
         if found[file] != expected[file]:
             raise UserError(
                 f"{folder / name}.npy is not the array that {where} describes: expected sha256 "
-                f"{expected[file]} of its IDX payload, found {found[file]}. Delete it and run "
-                "again to repeat parse."
+                f"{expected[file]} of its IDX payload, found {found[file]}. Run again to "
+                "repeat parse."
             )

@@ -60,7 +60,7 @@ def check_chain(record: tuple[str, str] | None, files: Iterable[Path]) -> dict[s
                     raise UserError(
                         f"{name} was made from another {source}: expected sha256 "
                         f"{source_writer.outputs[source]['sha256']}, found {sha256} in the record "
-                        f"of {step}. Delete {name} and run again to repeat {step}."
+                        f"of {step}. Run again to repeat {step}."
                     )
         waiting = sorted(more - found.keys())
     return {name: found[name] for name in inputs}
@@ -81,6 +81,6 @@ def _checked(name: str, writers: dict[str, tuple[str, JobRecord]]) -> str:
         if found != expected:
             raise UserError(
                 f"{name} is not the file that {step} wrote: expected sha256 {expected}, found "
-                f"{found}. Delete it and run again to repeat {step}."
+                f"{found}. Run again to repeat {step}."
             )
     return found

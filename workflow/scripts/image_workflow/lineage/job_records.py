@@ -7,7 +7,6 @@ the job starts and after the job fails. A record that exists describes a job tha
 
 import argparse
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ class JobRecord:
     recipe : str
         The digest of the job's settings and code, see :func:`recipe`.
     outputs : dict
-        For each file that the job wrote: its ``sha256``, ``size`` and ``mtime_ns``.
+        For each file that the job wrote: its ``sha256`` and ``size``.
     inputs : dict of str
         For each file that the job read: its sha256.
     """
@@ -85,9 +84,7 @@ def read_record(path: Path) -> JobRecord | None:
     """Return a record, or None if the file is missing or damaged."""
     try:
         record = JobRecord(**json.loads(path.read_text(encoding="utf-8")))
-        complete = all(
-            {"sha256", "size", "mtime_ns"} <= entry.keys() for entry in record.outputs.values()
-        )
+        complete = all({"sha256", "size"} <= entry.keys() for entry in record.outputs.values())
         return record if complete and record.recipe and isinstance(record.inputs, dict) else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
@@ -102,22 +99,13 @@ def read_records(folder: Path) -> dict[str, JobRecord]:
 def is_intact(path: Path, entry: dict) -> bool:
     """Tell whether a file still has the content that its record describes.
 
-    If size and modification time are as recorded, the content is not read. Otherwise the sha256
-    decides, so a file that was touched or copied is intact.
+    A file that was touched or copied is intact.
     """
     try:
-        found = os.stat(path)
-        if found.st_size != entry["size"]:
-            return False
-        return found.st_mtime_ns == entry["mtime_ns"] or sha256_of_file(path) == entry["sha256"]
+        return path.stat().st_size == entry["size"] and sha256_of_file(path) == entry["sha256"]
     except OSError:
         return False
 
 
 def _described(path: Path) -> dict:
-    found = os.stat(path)
-    return {
-        "sha256": sha256_of_file(path),
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
-    }
+    return {"sha256": sha256_of_file(path), "size": path.stat().st_size}

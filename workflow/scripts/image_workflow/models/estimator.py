@@ -115,8 +115,7 @@ def load_model(path: Path, sha256: str, estimator_folder: Path | None) -> Classi
         if found != sha256:
             raise UserError(
                 f"{path} is not the model of our training, and is not loaded: expected sha256 "
-                f"{sha256} as in training.json, found {found}. Delete it and run again to train it "
-                "anew."
+                f"{sha256} as in training.json, found {found}. Run again to train it anew."
             )
         file.seek(0)
         if estimator_folder:
