@@ -9,14 +9,16 @@ CODE := benchmarks tests tools workflow
 # process than cores, because the tests of the cloud often wait.
 PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(os.cpu_count() + 1)') \
   --dist loadfile --no-loadscope-reorder
+# What runs again after single changes and random histories, and what a receipt reproduces.
+CHANGES := tests/workflow/test_whatever_happened.py tests/workflow/test_reproduce.py \
+  $(wildcard tests/workflow/test_reruns*.py)
 # The longest files come first, so that no process works alone at the end.
-LONGEST := tests/workflow/test_whatever_happened.py
 LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_disk.py
 # Faults that take long have a target of their own: those that are injected, and the field cases.
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # The tests of the cloud take as long as all others, so they have a target of their own.
-TESTS := $(LONGEST) $(filter-out $(LONGEST) tests/azureml/% $(FAULTS),$(wildcard tests/*/test_*.py))
+TESTS := $(filter-out tests/azureml/% $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors
 
@@ -31,7 +33,7 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-azureml faults fuzz test-long report ui verify reproduce \
+.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-changes test-azureml faults fuzz test-long report ui verify reproduce \
   azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
@@ -62,11 +64,14 @@ reproduce: .venv/installed  ## train the model of a receipt again: RECEIPT=path/
 	  --folder "$(or $(FOLDER),reproduced)" $(if $(DATA),--data $(DATA)) \
 	  $(if $(ESTIMATOR),--estimator-file "$(ESTIMATOR)")
 
-test: .venv-dev/installed lint  ## check the format and the code, and run all tests but those of test-azureml and faults
+test: .venv-dev/installed lint  ## check the format and the code, and run all tests but the long ones of the next targets
 	$(PYTEST) $(TESTS)
 
-test-quick: .venv-dev/installed lint  ## the same with fewer random sequences
-	EXAMPLES=1 $(PYTEST) $(TESTS)
+test-quick: .venv-dev/installed lint  ## the same without the tests that run whole workflows
+	$(PYTEST) $(filter-out tests/workflow/%,$(TESTS))
+
+test-changes: .venv-dev/installed  ## try 500 single changes and random histories, and reproduce models
+	$(PYTEST) $(CHANGES)
 
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
