@@ -147,7 +147,7 @@ def test_every_processor_makes_the_same_files_and_coefficients(folder):
     names = {file.split(": ")[1] for file in first["files"]}
     pictures = "preview class_balance confusion mistakes weights sweep"
     assert names == {
-        *("dataset.json", "model.pkl", "sweep.json", "metrics.json"),
+        *("dataset.json", "model.pkl", "training.json", "sweep.json", "metrics.json"),
         *(f"{picture}.png" for picture in pictures.split()),
     }
     assert len(first["problems"]) == PROBLEMS
