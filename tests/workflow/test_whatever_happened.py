@@ -6,8 +6,8 @@ After each call with exit code 0, all results of its target are compared with th
 checkout. One of the data sets is a folder of the user's own pictures, and one of the estimators is
 a file of the user's own.
 
-``make test-changes`` runs the same sequences each time. ``make test-long`` runs random sequences for
-an hour, or for the number of minutes in the variable MINUTES.
+``make test-changes`` runs the same sequences each time. ``make test-long`` runs random sequences
+for an hour, or for the number of minutes in the variable MINUTES.
 """
 
 import itertools
