@@ -24,6 +24,7 @@ from image_workflow.errors import UserError
 from image_workflow.lineage.check_table import table
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 from image_workflow.lineage.code import code_digest
+from image_workflow.lineage.git import git_environment
 from image_workflow.lineage.pins import installed_version
 from image_workflow.lineage.results import DataSet, Metrics, Receipt, Sweep, Training
 from image_workflow.lineage.verification import (
@@ -103,10 +104,9 @@ def check_training_code(receipt: Receipt, workflow: Path, folder: Path) -> None:
 
 
 def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run git in a folder. Variables that lead it to another repository are removed."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    """Run git in a folder, whatever the variables that a hook has set."""
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, env=git_environment())
 
 
 # ---- The configuration ---------------------------------------------------------------------

@@ -23,11 +23,17 @@ def git_state(folder: Path) -> dict:
     return {"commit": commit.strip(), "dirty": bool(changed)}
 
 
+def git_environment() -> dict[str, str]:
+    """Return the environment without the variables that lead git to another repository.
+
+    A hook sets such variables, for instance GIT_DIR.
+    """
+    return {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
+
+
 def _git(folder: Path, *arguments: str) -> str:
-    # A hook sets variables that lead git to another repository, such as GIT_DIR.
-    environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
     # Do not write to the checkout, not even to its index.
-    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    environment = git_environment() | {"GIT_OPTIONAL_LOCKS": "0"}
     # git distrusts a checkout of another user. Its code is running already.
     command = ["git", "-c", "safe.directory=*", "-C", str(folder), *arguments]
     return subprocess.run(
