@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,17 +126,10 @@ def without_npm(network: Network) -> Iterator[list[dict]]:
 
 
 @contextmanager
-def npm_registry_down(network: Network) -> Iterator[list[dict]]:
+def npm_registry(network: Network, port: Callable) -> Iterator[list[dict]]:
+    """Let npm ask a port of this machine, which is closed or silent."""
     network.environment["PATH"] = os.environ["PATH"]
-    with mirror.closed_port() as number:
-        network.environment["npm_config_registry"] = f"http://127.0.0.1:{number}"
-        yield [{"npm": "images@1.0.0"}]
-
-
-@contextmanager
-def npm_registry_silent(network: Network) -> Iterator[list[dict]]:
-    network.environment["PATH"] = os.environ["PATH"]
-    with mirror.silent_port() as number:
+    with port() as number:
         network.environment["npm_config_registry"] = f"http://127.0.0.1:{number}"
         yield [{"npm": "images@1.0.0"}]
 
@@ -179,8 +173,8 @@ FAULTS = {
     "sign-in page of a proxy": (behind_proxy(mirror.content(HTML)), "found an HTML page, with"),
     "407 of a proxy": (behind_proxy(mirror.status(407)), "the server answered 407 Proxy Authent"),
     "npm absent": (without_npm, "npm is not installed"),
-    "npm's registry refuses": (npm_registry_down, "ECONNREFUSED"),
-    "npm's registry silent": (npm_registry_silent, "npm view: "),
+    "npm's registry refuses": (partial(npm_registry, port=mirror.closed_port), "ECONNREFUSED"),
+    "npm's registry silent": (partial(npm_registry, port=mirror.silent_port), "npm view: "),
     "all mirrors down": (all_down, "there is no folder"),
 }
 
