@@ -92,6 +92,6 @@ rule evaluate:
         "Measure the model on the test set"
     shell:
         "{params.python:q} {params.program:q} --model {input.model} --training {input.training}"
-        " {params.estimator[folder]:q} --sweep {input.sweep} --test-images {input.test_images} --test-labels {input.test_labels}"
-        " --dataset-file {input.dataset}"
+        " {params.estimator[folder]:q} --sweep {input.sweep} --test-images {input.test_images}"
+        " --test-labels {input.test_labels} --dataset-file {input.dataset}"
         " --output {output.metrics} --record {output.record} {params.recipe} --log {log}"
