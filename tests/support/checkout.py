@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from image_workflow.backends.sqlite_registry import update_locations
 from snakemake_server import run_snakemake
 
 TOP = Path(__file__).parents[2]
@@ -41,6 +40,9 @@ class Checkout:
         shutil.copytree(self.path, path, dirs_exist_ok=True)
         if (database := path / "registry/mlflow.db").exists():
             # As the next registration would: a copied registry is a reason to register.
+            # Imported here, because the demo of the cloud cannot import the workflow's package.
+            from image_workflow.backends.sqlite_registry import update_locations
+
             update_locations(database)
         return Checkout(path)
 
