@@ -100,7 +100,9 @@ def write_data_set_file(path: Path, data_folder: Path, **changes) -> DataSet:
         "columns": arrays["test-images"].shape[2],
         "n_train": len(train),
         "n_test": len(test),
+        "maximum": int(arrays["train-images"].max()),
         "polarity": "light_on_dark",
+        "prepare": "fit",
         "classes": [
             ImageClass(label, name, int((train == label).sum()), int((test == label).sum()))
             for label, name in CLASSES.items()

@@ -25,7 +25,7 @@ if isinstance(DATASET.get("size"), int):
 CONVERSION_SETTINGS = {
     key: value
     for key, value in sorted(DATASET.items())
-    if key not in (*FILE_KEYS, "description", "license")
+    if key not in (*FILE_KEYS, "description", "license", "prepare")
 }
 CONVERT_CODE = code_of("convert.py", "convert.yaml")
 CONVERT_RECIPE = recipe(CONVERSION_SETTINGS, IMAGES_DIGEST, CONVERT_CODE)

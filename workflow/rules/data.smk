@@ -31,6 +31,7 @@ DESCRIPTION = {
     "classes": [str(name) for name in DATASET.get("classes", [])],
     # For own images, conversion.json has the polarity.
     "polarity": DATASET.get("polarity", "as_is"),
+    "prepare": DATASET["prepare"],
     # Own images have no checksums beforehand.
     "files": dict(sorted(DATASET.get("files", {}).items())),
 }

@@ -22,6 +22,7 @@ def describe(
     arrays: dict[str, np.ndarray],
     names: dict[int, str],
     polarity: str,
+    prepare: str,
     conversion: Conversion | None,
     **texts: str | None,
 ) -> DataSet:
@@ -34,6 +35,7 @@ def describe(
     names : dict of str
         The name of each class, by its label.
     polarity : {"light_on_dark", "as_is"}
+    prepare : {"mnist", "digits", "fit"}
     conversion : Conversion or None
     **texts : str or None
         ``name``, ``description`` and ``license``.
@@ -46,7 +48,9 @@ def describe(
         columns=images.shape[2],
         n_train=len(train),
         n_test=len(test),
+        maximum=int(images.max()),
         polarity=polarity,
+        prepare=prepare,
         classes=[
             ImageClass(label, name, n_train[label], n_test[label]) for label, name in names.items()
         ],
@@ -107,7 +111,7 @@ def main(options: argparse.Namespace) -> None:
         names = named_labels(arrays["train-labels"], arrays["test-labels"], entry["classes"])
         polarity = entry["polarity"]
     texts = {key: entry[key] for key in ("name", "description", "license")}
-    data_set = describe(arrays, names, polarity, conversion, **texts)
+    data_set = describe(arrays, names, polarity, entry["prepare"], conversion, **texts)
     if entry["files"]:
         check_arrays(
             data_set.idx_sha256, entry["files"], options.data_folder, "the data set's entry"

@@ -11,6 +11,7 @@ from typing import Self
 
 from image_workflow.errors import UserError
 from image_workflow.files import write_json
+from image_workflow.inference.model_input import ModelInput
 
 #: The version of the receipt's schema. Raise it when a key changes its meaning or goes away.
 RECEIPT_SCHEMA = 1
@@ -123,9 +124,14 @@ class DataSet(Result):
         The size of an image in pixels.
     n_train, n_test : int
         How many images the training set and the test set have.
+    maximum : int
+        The largest pixel of the training images.
     polarity : {"light_on_dark", "as_is"}
         ``light_on_dark``: 0 is the background, and pictures show 255 as black on white.
         ``as_is``: photographs, and pictures show 0 as black and 255 as white.
+    prepare : {"mnist", "digits", "fit"}
+        How a picture of the user becomes an image such as these, see
+        :mod:`image_workflow.inference.preparation`.
     classes : list of ImageClass
         Sorted by label.
     conversion : Conversion or None
@@ -141,7 +147,9 @@ class DataSet(Result):
     columns: int
     n_train: int
     n_test: int
+    maximum: int
     polarity: str
+    prepare: str
     classes: list[ImageClass]
     conversion: Conversion | None
     idx_sha256: dict[str, str]
@@ -156,6 +164,19 @@ class DataSet(Result):
     def class_names(self) -> dict[int, str]:
         """Return the name of each class, by its label."""
         return {found.label: found.name for found in self.classes}
+
+    def model_input(self) -> ModelInput:
+        """Return the description of what a model that was trained on these images takes."""
+        from_idx = "from_border" if self.polarity == "light_on_dark" else "as_is"
+        return ModelInput(
+            rows=self.rows,
+            columns=self.columns,
+            maximum=self.maximum,
+            class_names=self.class_names(),
+            method=self.prepare,
+            fit=self.conversion.fit if self.conversion else "pad",
+            polarity=self.conversion.polarity if self.conversion else from_idx,
+        )
 
 
 @dataclass(frozen=True)
