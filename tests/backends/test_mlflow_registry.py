@@ -153,11 +153,11 @@ def test_the_version_has_signature_example_and_pinned_requirements(options: Name
     folder = Path(mlflow.artifacts.download_artifacts("models:/my_model/1"))
     model = mlflow.models.Model.load(str(folder))
     (pixels,) = model.signature.inputs.inputs
-    assert (pixels.type, pixels.shape) == (np.dtype("float64"), (-1, 20))
-    (predicted,) = model.signature.outputs.inputs
-    assert (predicted.type, predicted.shape) == (np.dtype("uint8"), (-1,))
+    assert (pixels.type, pixels.shape) == (np.dtype("uint8"), (-1, 5, 4))
+    outputs = [(each.name, each.type.kind, each.shape) for each in model.signature.outputs.inputs]
+    assert outputs == [("label", "U", (-1,)), ("probabilities", "f", (-1, 3))]
     images = np.load(options.data_folder / "test-images.npy")
-    np.testing.assert_array_equal(model.load_input_example(str(folder)), features(images[:5]))
+    np.testing.assert_array_equal(model.load_input_example(str(folder)), images[:5])
     pins = yaml.safe_load(ENVIRONMENT.read_text())["dependencies"][-1]["pip"]
     requirements = (folder / "requirements.txt").read_text().split()
     assert {"mlflow", "skops"} == {line.split("==")[0] for line in requirements if line not in pins}
@@ -167,10 +167,31 @@ def test_the_version_has_signature_example_and_pinned_requirements(options: Name
 
 def test_the_registered_model_predicts_the_same_as_the_pickle(options: Namespace):
     registered(options)
-    pixels = features(np.load(options.data_folder / "test-images.npy"))
-    loaded = mlflow.pyfunc.load_model("models:/my_model/1")
-    expected = joblib.load(options.model).predict(pixels)
-    np.testing.assert_array_equal(loaded.predict(pixels), expected)
+    images, model = np.load(options.data_folder / "test-images.npy"), joblib.load(options.model)
+    expected = [CLASS_NAMES[str(label)] for label in model.predict(features(images))]
+    answer = mlflow.pyfunc.load_model("models:/my_model/1").predict(images)
+    assert answer["label"].tolist() == expected
+    probabilities = model.predict_proba(features(images))
+    np.testing.assert_array_equal(answer["probabilities"], probabilities)
+    pipeline = mlflow.sklearn.load_model("models:/my_model/1")
+    flat = images.reshape(len(images), -1)
+    np.testing.assert_array_equal(pipeline.predict_proba(flat), probabilities)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images: images / 255, "dtype of input float64 does not match expected dtype uint8"),
+        (lambda images: images[:, :3], r"Shape of input \(20, 3, 4\) does not match"),
+        (lambda images: images // 255, "Do not divide them by 255"),
+        (lambda images: images[:0], "found no image"),
+    ],
+)
+def test_the_registered_model_refuses_images_of_another_kind(options: Namespace, change, said: str):
+    registered(options)
+    images = np.load(options.data_folder / "test-images.npy")
+    with pytest.raises(Exception, match=said):
+        mlflow.pyfunc.load_model("models:/my_model/1").predict(change(images))
 
 
 def test_the_registered_model_has_the_names_of_its_classes(options: Namespace):
@@ -179,9 +200,6 @@ def test_the_registered_model_has_the_names_of_its_classes(options: Namespace):
     assert json.loads(run.data.tags["class_names"]) == CLASS_NAMES
     names = mlflow.models.get_model_info("models:/my_model/1").metadata["class_names"]
     assert names == CLASS_NAMES
-    pixels = features(np.load(options.data_folder / "test-images.npy"))
-    predicted = mlflow.pyfunc.load_model("models:/my_model/1").predict(pixels)
-    assert {names[str(label)] for label in predicted} <= set(CLASS_NAMES.values())
 
 
 def test_names_that_are_too_long_for_a_tag_of_a_run_are_not_cut_off(options: Namespace):
@@ -276,11 +294,12 @@ def test_another_estimator_is_registered_once_and_predicts_the_same(
     assert registered(options)["version"] == registered(options)["version"] == 1
     assert "pickle" not in capfd.readouterr().err
     assert content(options)
-    pixels = features(np.load(options.data_folder / "test-images.npy"))
-    expected = joblib.load(options.model).predict(pixels)
-    for flavor in (mlflow.sklearn, mlflow.pyfunc):
-        loaded = flavor.load_model("models:/my_model/1")
-        np.testing.assert_array_equal(loaded.predict(pixels), expected)
+    images = np.load(options.data_folder / "test-images.npy")
+    expected = joblib.load(options.model).predict(features(images))
+    pipeline = mlflow.sklearn.load_model("models:/my_model/1")
+    np.testing.assert_array_equal(pipeline.predict(images.reshape(len(images), -1)), expected)
+    answer = mlflow.pyfunc.load_model("models:/my_model/1").predict(images)
+    assert answer["label"].tolist() == [CLASS_NAMES[str(label)] for label in expected]
 
 
 @pytest.fixture
@@ -306,20 +325,24 @@ def test_a_model_of_an_own_class_is_loaded_without_the_users_files(
     own_options: Namespace, tmp_path: Path
 ):
     registered(own_options)
-    pixels = features(np.load(own_options.data_folder / "test-images.npy"))
-    expected = joblib.load(own_options.model).predict(pixels)
-    np.save(tmp_path / "pixels.npy", pixels)
+    images = np.load(own_options.data_folder / "test-images.npy")
+    expected = joblib.load(own_options.model).predict(features(images))
+    names = [CLASS_NAMES[str(label)] for label in expected]
+    np.save(tmp_path / "images.npy", images)
     code = """
 import sys, mlflow, numpy
 mlflow.set_tracking_uri(sys.argv[1])
-for flavor in (mlflow.sklearn, mlflow.pyfunc):
-    print(flavor.load_model("models:/my_model/1").predict(numpy.load("pixels.npy")).tolist())
+images = numpy.load("images.npy")
+rows = images.reshape(len(images), -1)
+print(mlflow.sklearn.load_model("models:/my_model/1").predict(rows).tolist())
+print(mlflow.pyfunc.load_model("models:/my_model/1").predict(images)["label"].tolist())
 """
     # An isolated Python finds no modules in the working directory or by PYTHONPATH.
     command = [sys.executable, "-I", "-c", code, own_options.registry_uri]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert ended.stdout == f"{expected.tolist()}\n" * 2, ended.stderr
-    assert stored_files("1") == set(OWN_FILES) - {"notes.txt"}
+    assert ended.stdout == f"{expected.tolist()}\n{names}\n", ended.stderr
+    own_files = {name for name in stored_files("1") if not name.startswith("image_workflow/")}
+    assert own_files == set(OWN_FILES) - {"notes.txt"}
 
 
 def stored_files(version: str) -> set[str]:

@@ -83,7 +83,6 @@ def alter_the_model(folder: Path) -> None:
 
 
 def add_a_file(folder: Path) -> None:
-    (folder / "code").mkdir()
     (folder / "code/numpy.py").write_text("raise SystemExit")
 
 
@@ -148,14 +147,14 @@ def test_a_version_that_does_not_load_here_is_kept(options: Namespace, monkeypat
     """It may load with the packages of somebody else."""
     registered(options)
     with monkeypatch.context() as broken:
-        load = mlflow.sklearn.load_model
+        load = mlflow.pyfunc.load_model
 
         def load_the_second(path: str):
             if len(versions(options)) == 1 and not runs_without_version(options):
                 raise ImportError("no module named skops")
             return load(path)
 
-        broken.setattr("mlflow.sklearn.load_model", load_the_second)
+        broken.setattr("mlflow.pyfunc.load_model", load_the_second)
         assert registered(options)["version"] == 2
     assert versions(options) == [("my_model", 1), ("my_model", 2)]
     assert holds(options)

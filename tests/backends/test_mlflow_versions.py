@@ -105,7 +105,7 @@ class Killed(BaseException):
         "mlflow.log_params",
         "mlflow.log_inputs",
         "mlflow.log_artifact",
-        "mlflow.sklearn.log_model",
+        "mlflow.models.Model.log",
         "mlflow.MlflowClient.log_outputs",
         "mlflow.sklearn.save_model",
         "mlflow.MlflowClient.log_model_artifacts",

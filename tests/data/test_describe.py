@@ -29,7 +29,8 @@ def write_arrays(folder: Path, train: tuple, test: tuple) -> Path:
 
 def run_describe(folder: Path, conversion: Path | None = None, classes: tuple = ()) -> DataSet:
     """Describe the arrays in a folder as the rule does."""
-    entry = {"name": "mine", "description": None, "license": None, "polarity": "as_is", "files": {}}
+    entry = {"name": "mine", "description": None, "license": None, "files": {}}
+    entry |= {"polarity": "as_is", "prepare": "fit"}
     options = Namespace(
         data_folder=folder,
         entry=json.dumps(entry | {"classes": list(classes)}),

@@ -377,10 +377,14 @@ def test_error_names_the_missing_sources(tmp_path: Path):
 
 
 def test_valid_entry_of_the_registry_gets_its_defaults(tmp_path: Path):
-    expected = data_set() | {"polarity": "light_on_dark"}
+    expected = data_set() | {"polarity": "light_on_dark", "prepare": "fit"}
     assert load_registry(tmp_path, {"mine": data_set()}) == {"mine": expected}
     complete = data_set(
-        description="Leaves", license="MIT", classes=["oak", 2, "fir"], polarity="as_is"
+        description="Leaves",
+        license="MIT",
+        classes=["oak", 2, "fir"],
+        polarity="as_is",
+        prepare="digits",
     )
     assert load_registry(tmp_path, {"mine": complete}) == {"mine": complete}
 

@@ -21,6 +21,8 @@ TRAINING = ["register", "train"]
 # The rules that load the model.
 LOADERS = ["draw_mistakes", "draw_weights", "evaluate", *TRAINING]
 PICTURES = sorted(rule for rule in RULES if rule == "preview" or rule.startswith("draw_"))
+# The rules that read or write results in JSON.
+READERS = sorted([*PICTURES, "convert", "describe", "evaluate", "summarize", *TRAINING])
 # The rules that use a file themselves. Rules that follow from them run again as well.
 USERS = {
     "scripts/azureml_cancel.py": [],
@@ -75,6 +77,7 @@ USERS = {
     "scripts/image_workflow/backends/mlflow/checking.py": ["register"],
     "scripts/image_workflow/backends/mlflow/database.py": ["register"],
     "scripts/image_workflow/backends/mlflow/errors.py": ["register"],
+    "scripts/image_workflow/backends/mlflow/model_files.py": ["register"],
     "scripts/image_workflow/backends/mlflow/registry.py": ["register"],
     "scripts/image_workflow/backends/mlflow/runs.py": ["register"],
     "scripts/image_workflow/backends/mlflow/stored.py": ["register"],
@@ -117,6 +120,11 @@ USERS = {
     "scripts/image_workflow/errors.py": ALL,
     "scripts/image_workflow/files.py": ALL,
     "scripts/image_workflow/imports.py": sorted([*PICTURES, "evaluate", *TRAINING]),
+    "scripts/image_workflow/inference/__init__.py": READERS,
+    "scripts/image_workflow/inference/classifier.py": ["register"],
+    "scripts/image_workflow/inference/mlflow_loader.py": ["register"],
+    "scripts/image_workflow/inference/model_input.py": READERS,
+    "scripts/image_workflow/inference/preparation.py": [],
     "scripts/image_workflow/interrupts.py": ALL,
     "scripts/image_workflow/lineage/__init__.py": ALL,
     "scripts/image_workflow/lineage/check_table.py": [],
@@ -131,9 +139,7 @@ USERS = {
     "scripts/image_workflow/lineage/machine.py": TRAINING,
     "scripts/image_workflow/lineage/packages.py": [],
     "scripts/image_workflow/lineage/pins.py": TRAINING,
-    "scripts/image_workflow/lineage/results.py": sorted(
-        [*PICTURES, "convert", "describe", "evaluate", "summarize", *TRAINING]
-    ),
+    "scripts/image_workflow/lineage/results.py": READERS,
     "scripts/image_workflow/lineage/steps.py": [],
     "scripts/image_workflow/lineage/verification.py": [],
     "scripts/image_workflow/models/__init__.py": ["convert", *LOADERS],

@@ -165,7 +165,9 @@ def images_of_numbers(numbers: list) -> np.ndarray:
     try:
         found = np.array(numbers)
     except (ValueError, OverflowError):
-        raise InputError(f"expected images of the same length, found others. {wanted}") from None
+        raise InputError(
+            f"expected images of one length, found images of another length. {wanted}"
+        ) from None
     if found.dtype.kind not in "iuf":
         raise InputError(f"expected numbers, found something else. {wanted}")
     if not np.isfinite(found).all():

@@ -20,7 +20,7 @@ from image_workflow.backends.mlflow.runs import experiment_id, find_or_log_model
 from image_workflow.backends.mlflow.stored import copy_of, files_sha256
 from image_workflow.backends.mlflow.texts import (
     MODEL_DESCRIPTION,
-    class_names_tag,
+    SAME,
     content_tags,
     description,
     score_tags,
@@ -126,19 +126,18 @@ def register_once(
 
 
 def same_versions(registration: Registration) -> list[ModelVersion]:
-    """Return the versions with this model, data, estimator's code and class names, oldest first."""
-    model_sha256, data_sha256 = registration.sha256["model"], registration.sha256["data"]
-    criteria = f"name = '{registration.name}' and tag.model_sha256 = '{model_sha256}'"
-    names = class_names_tag(registration)
+    """Return the versions with the same model, data, input and estimator's code, oldest first.
+
+    On another test set, the same model has other metrics. Another name of a class, or another
+    preparation of pictures, leads to other answers. Another predict in the user's file leaves the
+    bytes of the model as they are.
+    """
+    tags = content_tags(registration)
+    criteria = f"name = '{registration.name}' and tag.model_sha256 = '{tags['model_sha256']}'"
     same = [
         version
         for version in mlflow.MlflowClient().search_model_versions(criteria)
-        # Earlier versions of this workflow registered no class names.
-        if version.tags.get("class_names", names) == names
-        # On another test set, the same model has other metrics.
-        and version.tags.get("data_sha256", data_sha256) == data_sha256
-        # Another predict in the user's file leaves the bytes of the model as they are.
-        and version.tags.get("estimator_sha256") == registration.sha256.get("estimator")
+        if all(version.tags.get(key) == tags.get(key) for key in SAME)
     ]
     return sorted(same, key=lambda version: int(version.version))
 

@@ -1,13 +1,8 @@
 """Log a model as an MLflow run, with its metrics, data set and pictures."""
 
-import logging
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import mlflow
-import numpy as np
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.numpy_dataset import NumpyDataset
 from mlflow.entities import LifecycleStage, LoggedModelStatus, Run
@@ -17,28 +12,21 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
 
 from image_workflow.backends.interface import Registration
 from image_workflow.backends.mlflow.errors import deleted_experiment
+from image_workflow.backends.mlflow.model_files import log_model
 from image_workflow.backends.mlflow.stored import copy_of, files_sha256, reason_not_to_work
 from image_workflow.backends.mlflow.texts import (
     RUN_LIST,
-    class_names,
+    SAME,
     content_tags,
     description,
-    requirements,
     run_name,
     run_parameters,
-    serialization_format,
 )
 from image_workflow.backends.mlflow.unfinished import TOKEN
 from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, artifact_root, database_path
 from image_workflow.data.arrays import find_array
 from image_workflow.errors import UserError
-from image_workflow.lineage.code import copy_code
-from image_workflow.models.estimator import features, load_model
 
-# It warns of every pickle that it writes. Whoever loads one has to take care.
-logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
-
-EXAMPLES = 5  # test images in the model's input example
 DIGEST = 10  # characters of a checksum; MLflow recommends at most 10 for data sets, and allows 36
 
 
@@ -70,16 +58,13 @@ def find_or_log_model(experiment: str, registration: Registration, token: str) -
 
 
 def same_runs(experiment: str, registration: Registration) -> list[Run]:
-    """Return the experiment's runs with the same model, data, code, class names and parameters."""
+    """Return the experiment's runs with the same model, data, input, code and parameters."""
     tags, parameters = content_tags(registration), run_parameters(registration)
     same_model = f"tags.model_sha256 = '{tags['model_sha256']}'"
     return [
         run
         for run in mlflow.MlflowClient().search_runs([experiment], same_model)
-        if all(
-            run.data.tags.get(key) == tags.get(key)
-            for key in ("class_names", "data_sha256", "estimator_sha256")
-        )
+        if all(run.data.tags.get(key) == tags.get(key) for key in SAME)
         and run.data.params.items() <= parameters.items()
     ]
 
@@ -92,28 +77,16 @@ def log_run(experiment: str, registration: Registration, token: str) -> tuple[st
     UserError
         If the logged model cannot be loaded.
     """
-    file = registration.estimator_file
-    model = load_model(registration.model, registration.sha256["model"], file and file.parent)
-    example = features(find_array(registration.data_folder, "test-images")[:EXAMPLES])
     training_set, test_set = datasets(registration)
     client = mlflow.MlflowClient()
     # mlflow.start_run would add tags that environment variables name.
     run = client.create_run(experiment, tags=run_tags(registration) | {TOKEN: token})
-    with code_paths(file) as code, mlflow.start_run(run.info.run_id, log_system_metrics=False):
+    with mlflow.start_run(run.info.run_id, log_system_metrics=False):
         mlflow.log_params(run_parameters(registration))
         log_inputs(training_set, test_set)
         for path in registration.artifacts:
             mlflow.log_artifact(str(path))
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            code_paths=code,
-            serialization_format=serialization_format(registration),
-            signature=mlflow.models.infer_signature(example, np.asarray(model.predict(example))),
-            input_example=example,
-            pip_requirements=requirements(registration),
-            metadata={"class_names": class_names(registration)},
-        )
+        logged = log_model(registration)
         summary = registration.metrics.summary()
         mlflow.log_metrics(summary, model_id=logged.model_id, dataset=test_set)
         location = client.get_logged_model(logged.model_id).artifact_location
@@ -146,20 +119,6 @@ def run_tags(registration: Registration) -> dict[str, str]:
         tags |= {MLFLOW_GIT_COMMIT: commit}
     note = {MLFLOW_RUN_NOTE: description(registration)}
     return tags | note | {"mlflow.runName": run_name(registration)}
-
-
-@contextmanager
-def code_paths(estimator_file: Path | None) -> Iterator[list[str] | None]:
-    """Copy the user's file and the modules that it imports, and yield what MLflow has to store.
-
-    MLflow would store the folder of a module with everything in it.
-    """
-    if not estimator_file:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy_code(estimator_file, Path(folder))
-        yield sorted(map(str, Path(folder).iterdir()))
 
 
 def datasets(registration: Registration) -> tuple[NumpyDataset, NumpyDataset]:

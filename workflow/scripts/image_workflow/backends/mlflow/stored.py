@@ -64,8 +64,8 @@ def reason_not_to_work(folder: Path) -> str | None:
     path, modules, no_bytecode = list(sys.path), set(sys.modules), sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:
-        model = mlflow.sklearn.load_model(str(folder))
-        model.predict(mlflow.models.Model.load(str(folder)).load_input_example(str(folder)))
+        model = mlflow.pyfunc.load_model(str(folder))
+        model.predict(model.input_example)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:

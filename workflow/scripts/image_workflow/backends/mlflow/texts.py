@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import re
+from dataclasses import asdict
 from textwrap import shorten
 
 from mlflow.utils.validation import (
@@ -20,6 +21,10 @@ from image_workflow.models.settings import LOGISTIC_REGRESSION
 NAMES = 30  # classes in a description
 PARAMETERS = 200  # characters of the parameters in a description
 
+#: The tag of a run and of a version with the digest of model_input.json.
+INPUT_TAG = "model_input_sha256"
+#: The tags that versions and runs of the same model have in common.
+SAME = "model_sha256", "data_sha256", "estimator_sha256", INPUT_TAG
 MODEL_DESCRIPTION = (
     "Classifies images by their pixels. Each version says which data set it was trained on, how "
     "accurate it is, and at which regularization rate or by which estimator."
@@ -82,7 +87,8 @@ def content_tags(registration: Registration) -> dict[str, str]:
     git = registration.git
     tags = {f"{key}_sha256": value for key, value in registration.sha256.items()}
     tags |= {"git_commit": str(git["commit"]), "git_dirty": str(git["dirty"])}
-    return tags | {"class_names": class_names_tag(registration)}
+    model_input = sha256_of_json(asdict(registration.data_set.model_input()))
+    return tags | {INPUT_TAG: model_input, "class_names": class_names_tag(registration)}
 
 
 def score_tags(registration: Registration) -> dict[str, str]:
