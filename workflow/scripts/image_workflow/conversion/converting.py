@@ -6,7 +6,7 @@ import numpy as np
 
 from image_workflow.conversion.formats import read
 from image_workflow.conversion.labels import checked_labels, named_classes, numbered_labels
-from image_workflow.conversion.pixels import grey_bytes, resized
+from image_workflow.conversion.pixels import grey_bytes, light_on_dark, resized
 from image_workflow.conversion.split import equal_images, stratified_split
 from image_workflow.errors import UserError
 from image_workflow.lineage.results import Conversion
@@ -88,7 +88,7 @@ def _oriented(images: np.ndarray, entry: dict, polarity: str) -> np.ndarray:
         images = np.ascontiguousarray(images.swapaxes(1, 2))
     if size := entry.get("size"):
         images = resized(images, size, entry["fit"], 255 if polarity == "dark_on_light" else 0)
-    return 255 - images if polarity == "dark_on_light" else images
+    return light_on_dark(images, polarity)
 
 
 def _check_shapes(train: np.ndarray, test: np.ndarray, where: str, test_where: str) -> None:

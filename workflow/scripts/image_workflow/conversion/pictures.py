@@ -14,18 +14,17 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from image_workflow.conversion.parts import Part, Source
-from image_workflow.conversion.pixels import fitted
+from image_workflow.conversion.pixels import FORMATS, grey_of_size
 from image_workflow.data import idx, kinds
 from image_workflow.errors import UserError
 from image_workflow.paths import UNFIT, scan, shown_name, visible_files
 
 log = logging.getLogger(__name__)
 
-FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 #: The names of subfolders that are parts of the data set instead of classes.
 PARTS = {
@@ -92,15 +91,12 @@ def read_pictures(
     with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
         # Such as: a large photograph may be an attack. Pillow refuses 179 million pixels and more.
         warnings.filterwarnings("ignore", module="PIL")
-        sizes = _all(pool, _size, pictures, odd)
+        sizes = read_all(pool, _size, {each.name: each.path for each in pictures}, odd)
         readable = [picture for picture in pictures if picture.name in sizes]
         if size is None and readable:
             size = _default_size(sizes.values())
-        background = 0 if polarity == "light_on_dark" else 255
-        border = 255 if polarity == "dark_on_light" else 0
-        read = _all(
-            pool, lambda picture: _read(picture, size, fit, background, border), readable, odd
-        )
+        files = {each.name: each.path for each in readable}
+        read = read_all(pool, lambda path: _read(path, size, fit, polarity), files, odd)
     if odd and not (skip and read):
         raise _unreadable(folder, odd)
     for name, reason in sorted(odd.items()):
@@ -161,36 +157,47 @@ def _find(folder: Path) -> tuple[list[Picture], dict[str, str]]:
     return pictures, odd
 
 
-def _all(
+def read_all(
     pool: ThreadPoolExecutor,
-    function: Callable[[Picture], object],
-    pictures: list[Picture],
+    function: Callable[[Path], object],
+    files: dict[str, Path],
     odd: dict[str, str],
 ) -> dict[str, object]:
-    """Return the function's result for each picture by name, and add the failures to ``odd``."""
+    """Return the function's result for each picture by name, and add the failures to ``odd``.
 
-    def attempt(picture: Picture) -> tuple[object, str | None]:
+    Parameters
+    ----------
+    pool : concurrent.futures.ThreadPoolExecutor
+    function : callable
+        Reads a file.
+    files : dict of pathlib.Path
+        The files by name.
+    odd : dict of str
+        Gets the reason for each file that cannot be read, by name.
+    """
+
+    def attempt(path: Path) -> tuple[object, str | None]:
         try:
-            return function(picture), None
+            return function(path), None
         except Image.UnidentifiedImageError:
-            return None, _no_picture(picture.path)
+            return None, _no_picture(path)
         # Pillow raises exceptions of many kinds for damaged files.
         except Exception as error:
             return None, getattr(error, "strerror", None) or str(error) or type(error).__name__
 
     results = {}
-    bar = tqdm(pictures, unit=" pictures", leave=False, disable=None)
-    for picture, (result, reason) in zip(bar, pool.map(attempt, pictures), strict=True):
+    bar = tqdm(files, unit=" pictures", leave=False, disable=None)
+    for name, (result, reason) in zip(bar, pool.map(attempt, files.values()), strict=True):
         if reason is None:
-            results[picture.name] = result
+            results[name] = result
         else:
-            odd[picture.name] = reason.rstrip(".")
+            odd[name] = reason.rstrip(".")
     return results
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(path: Path) -> tuple[int, int]:
     """Return the rows and columns that a picture has when it is upright."""
-    with Image.open(picture.path, formats=FORMATS) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         columns, rows = opened.size
         turned = opened.getexif().get(EXIF_ORIENTATION) in TURNED
         return (columns, rows) if turned else (rows, columns)
@@ -202,49 +209,11 @@ def _default_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
     return max(round(rows * scale), 1), max(round(columns * scale), 1)
 
 
-def _read(
-    picture: Picture, size: tuple[int, int], fit: str, background: int, border: int
-) -> tuple[np.ndarray, bool]:
+def _read(path: Path, size: tuple[int, int], fit: str, polarity: str) -> tuple[np.ndarray, bool]:
     """Return a picture as a grey image, and whether it was in colour."""
-    with Image.open(picture.path, formats=FORMATS) as opened:
-        # Let the JPEG decoder skip details that scaling would remove.
-        opened.draft(None, (2 * max(size), 2 * max(size)))
-        upright = ImageOps.exif_transpose(opened)
-        grey = to_grey(upright, background)
-        colour = upright.mode not in ("1", "L", "LA") and not upright.mode.startswith("I")
-        return np.asarray(fitted(grey, size, fit, border)), colour
-
-
-def to_grey(picture: Image.Image, background: int) -> Image.Image:
-    """Return a picture of any kind in grey, in Pillow's mode L.
-
-    Parameters
-    ----------
-    picture : PIL.Image.Image
-        The first frame of an animation is taken.
-    background : int
-        The grey value behind transparent areas, 0 to 255.
-
-    Raises
-    ------
-    UserError
-        If the pixels are floating-point numbers, or have more than 16 bits.
-    """
-    if picture.mode == "F":
-        raise UserError("its pixels are floating-point numbers, which have no black and white")
-    if picture.mode.startswith("I"):
-        # Pillow itself would cut off all values above 255.
-        pixels = np.asarray(picture).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise UserError("its pixels have more than 16 bits")
-        return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        behind = Image.new("RGBA", picture.size, (background,) * 3)
-        picture = Image.alpha_composite(behind, picture)
-    if picture.mode not in ("1", "L"):
-        picture = picture.convert("RGB")
-    return picture.convert("L")
+    with Image.open(path, formats=FORMATS) as opened:
+        image = np.asarray(grey_of_size(opened, size, fit, polarity))
+        return image, opened.mode not in ("1", "L", "LA") and not opened.mode.startswith("I")
 
 
 def _no_picture(path: Path) -> str:

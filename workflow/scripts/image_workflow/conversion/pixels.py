@@ -8,6 +8,8 @@ from PIL import Image, ImageOps
 from image_workflow.errors import UserError
 
 CHUNK = 4096  # images to convert at once
+#: The formats of pictures that are read. Others of Pillow's are rare, and less well tested.
+FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]
 
 
 def grey_bytes(images: np.ndarray, size: list[int] | None, where: str) -> tuple[np.ndarray, int]:
@@ -112,6 +114,64 @@ def _no_images(shape: tuple[int, ...], where: str) -> UserError:
         f"expected images of the shape (n, rows, columns) or (n, rows, columns, 3) in {where}, "
         f"found the shape {shape}."
     )
+
+
+def grey_of_size(
+    picture: Image.Image, size: tuple[int, int], fit: str, polarity: str
+) -> Image.Image:
+    """Return a picture of any kind and size, upright, in grey, and scaled.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Its pixels may not have been read yet.
+    size : (rows, columns)
+    fit : {"pad", "crop", "stretch"}
+        See :func:`fitted`.
+    polarity : {"as_is", "light_on_dark", "dark_on_light"}
+        Decides whether borders and transparent areas become black or white.
+    """
+    # Let the JPEG decoder skip details that scaling would remove.
+    picture.draft(None, (2 * max(size), 2 * max(size)))
+    grey = to_grey(ImageOps.exif_transpose(picture), 0 if polarity == "light_on_dark" else 255)
+    return fitted(grey, size, fit, 255 if polarity == "dark_on_light" else 0)
+
+
+def to_grey(picture: Image.Image, background: int) -> Image.Image:
+    """Return a picture of any kind in grey, in Pillow's mode L.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        The first frame of an animation is taken.
+    background : int
+        The grey value behind transparent areas, 0 to 255.
+
+    Raises
+    ------
+    UserError
+        If the pixels are floating-point numbers, or have more than 16 bits.
+    """
+    if picture.mode == "F":
+        raise UserError("its pixels are floating-point numbers, which have no black and white")
+    if picture.mode.startswith("I"):
+        # Pillow itself would cut off all values above 255.
+        pixels = np.asarray(picture).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise UserError("its pixels have more than 16 bits")
+        return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        behind = Image.new("RGBA", picture.size, (background,) * 3)
+        picture = Image.alpha_composite(behind, picture)
+    if picture.mode not in ("1", "L"):
+        picture = picture.convert("RGB")
+    return picture.convert("L")
+
+
+def light_on_dark(images: np.ndarray, polarity: str) -> np.ndarray:
+    """Return grey bytes with 0 as the background: inverted if they are ``dark_on_light``."""
+    return 255 - images if polarity == "dark_on_light" else images
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], fit: str, border: int) -> Image.Image:
