@@ -36,6 +36,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/registry.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/predict.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/cloud.smk"
 

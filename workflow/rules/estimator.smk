@@ -17,7 +17,13 @@ try:
         packages = read_packages(expanded(config["extra_packages"]), environments.values())
         if not workflow.deployment_settings.deployment_method:
             check_installed(packages, environments.values())
-        for name in ["train.yaml", "azureml.yaml", "pictures.yaml", "register.yaml"]:
+        for name in [
+            "train.yaml",
+            "azureml.yaml",
+            "pictures.yaml",
+            "predict.yaml",
+            "register.yaml",
+        ]:
             folder = Path(".snakemake/environments").absolute()
             MERGED[name] = write_merged(environments[name], packages, folder)
         EXTRA_PACKAGES["extra_packages"] = packages.digest[:16]

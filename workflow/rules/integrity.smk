@@ -78,6 +78,11 @@ def report_steps():
     return [summarize, step("report", REPORT_RECIPE, rules.report.input)]
 
 
+def steps_on_demand():
+    """Return the jobs that run only if the report or predictions are asked for."""
+    return [*report_steps(), step("predict", PREDICT_RECIPE, PREDICT_INPUTS)]
+
+
 def benchmark_files(wildcards):
     """Return the files with the run times of all jobs that write results."""
     return [f"results/benchmarks/{Path(step.record).stem}.jsonl" for step in all_steps()]
@@ -100,7 +105,7 @@ def jobs_to_repeat():
     """
     if not workflow.is_main_process:
         return {}
-    steps = [*all_steps(), *report_steps()]
+    steps = [*all_steps(), *steps_on_demand()]
     check_links(steps)
     jobs = steps_to_repeat(steps)
     restore_order([step for step in steps if step.record not in jobs])
@@ -115,9 +120,13 @@ def request_repeats(wildcards):
     """
     jobs = JOBS_TO_REPEAT
     targets = {rule.name for rule in workflow.dag.targetrules} | workflow.dag.targetfiles
-    if targets.isdisjoint(["report", "results/report.html"]):
-        # The report is made on demand. A run without it leaves an old one as it is.
-        jobs = {record: jobs[record] for record in jobs if record not in REPORT_RECORDS}
+    for made, records in [
+        (["report", "results/report.html"], REPORT_RECORDS),
+        (["predict", *PREDICTIONS], [PREDICT_RECORD]),
+    ]:
+        if targets.isdisjoint(made):
+            # It is made on demand. A run without it leaves an old one as it is.
+            jobs = {record: jobs[record] for record in jobs if record not in records}
     if jobs.keys() - workflow.dag.forcefiles:
         workflow.dag.forcefiles.update(jobs)
         for reason in jobs.values():

@@ -6,13 +6,15 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy.ndimage import binary_dilation
 
 from image_workflow.conversion.pixels import FORMATS, grey_of_size, light_on_dark, to_grey
-from image_workflow.inference.ink import SIDE, ink_of_digit
+from image_workflow.inference.ink import SIDE, ink_of_digit, quantile
 from image_workflow.inference.model_input import InputError, ModelInput
 
 DIGIT, IMAGE = 20, 28  # pixels: MNIST's digits are 20 high or wide, in images of 28 x 28
-BLOCK = 4  # The digits of scikit-learn count the ink in blocks of 4 x 4 pixels.
+BLOCK = 4  # The digits of scikit-learn count the ink in blocks of 4 x 4 pixels,
+INKED = 0.25  # and their strokes are so wide that at least so many pixels have ink.
 
 
 def read_picture(file: Path | BinaryIO) -> Image.Image:
@@ -124,8 +126,10 @@ def _as_digits(ink: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     scale = min(rows / ink.shape[0], columns / ink.shape[1])
     small = scaled(ink, [rows, min(max(round(scale * ink.shape[1]), 1), columns)])
     left = (columns - small.shape[1]) // 2
-    bitmap = np.zeros((rows, columns))
-    bitmap[:, left : left + small.shape[1]] = small > 0.5
+    bitmap = np.zeros((rows, columns), bool)
+    bitmap[:, left : left + small.shape[1]] = small > 0.3
+    while bitmap.mean() < INKED:
+        bitmap = binary_dilation(bitmap)
     blocks = bitmap.reshape(size[0], BLOCK, size[1], BLOCK).mean((1, 3))
     return np.rint(255 * blocks).astype(np.uint8)
 
@@ -135,7 +139,7 @@ def scaled(ink: np.ndarray, shape: list[int]) -> np.ndarray:
     picture = Image.fromarray(ink.astype(np.float32))
     resized = picture.resize(shape[::-1], Image.Resampling.HAMMING)
     pixels = np.clip(np.asarray(resized, float), 0, 1)
-    return np.clip(pixels / np.percentile(pixels[pixels > pixels.max() / 2], 75), 0, 1)
+    return np.clip(pixels / quantile(pixels[pixels > pixels.max() / 2], 0.75), 0, 1)
 
 
 def centre_of_mass(ink: np.ndarray) -> list[float]:
