@@ -69,7 +69,9 @@ STROKES = {
 }
 
 
-def drawn(digit: int, hand: np.random.Generator, size: int = 400) -> np.ndarray:
+def drawn(
+    digit: int, hand: np.random.Generator, size: int = 400, pen: float | None = None
+) -> np.ndarray:
     """Return a digit that a hand drew on a square sheet, as ink from 0 to 1.
 
     Parameters
@@ -79,13 +81,15 @@ def drawn(digit: int, hand: np.random.Generator, size: int = 400) -> np.ndarray:
         Decides shape, slant, width, pen and place.
     size : int
         The side of the sheet in pixels.
+    pen : float, optional
+        The width of a stroke, as a share of the digit's height. The hand decides without it.
     """
     shapes = STROKES[digit]
     strokes = shapes[hand.integers(len(shapes))]
     height = size * hand.uniform(0.3, 0.6)
     width, slant = height * hand.uniform(0.5, 0.75), hand.uniform(-0.05, 0.3)
     angle = np.radians(hand.uniform(-6, 6))
-    pen = height * hand.uniform(0.06, 0.13)
+    width_of_pen = height * (pen or hand.uniform(0.06, 0.13))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     room = size / 2 - 0.75 * height
     centre = size / 2 + hand.uniform(-room, room, 2)
@@ -102,7 +106,7 @@ def drawn(digit: int, hand: np.random.Generator, size: int = 400) -> np.ndarray:
             centre + turn @ (x * width - slant * y * height, y * height)
             for x, y in curve(np.array(points))
         ]
-        radius = FINER * pen / 2
+        radius = FINER * width_of_pen / 2
         for x, y in FINER * np.array(placed):
             pencil.ellipse((x - radius, y - radius, x + radius, y + radius), 255)
     return np.asarray(sheet.resize((size, size), Image.Resampling.BOX)) / 255
@@ -123,19 +127,19 @@ def curve(points: np.ndarray) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def drawing(digit: int, hand: np.random.Generator) -> Image.Image:
+def drawing(digit: int, hand: np.random.Generator, pen: float | None = None) -> Image.Image:
     """Return a digit as a program for drawings saves it: black on white, or white on black."""
-    ink = np.rint(255 * drawn(digit, hand)).astype(np.uint8)
+    ink = np.rint(255 * drawn(digit, hand, pen=pen)).astype(np.uint8)
     return Image.fromarray(255 - ink if hand.random() < 0.5 else ink)
 
 
-def photograph(digit: int, hand: np.random.Generator) -> Image.Image:
+def photograph(digit: int, hand: np.random.Generator, pen: float | None = None) -> Image.Image:
     """Return a photograph of a digit on paper: shaded, blurred, noisy, tilted, and in JPEG."""
     size = 400
-    ink = drawn(digit, hand, size)[..., np.newaxis]
+    ink = drawn(digit, hand, size, pen)[..., np.newaxis]
     paper = np.array([238, 232, 220]) * hand.uniform(0.8, 1)
-    pen = [np.array([40, 50, 110]), np.array([45, 45, 48]), np.array([90, 88, 85])]
-    colour = pen[hand.integers(len(pen))]
+    inks = np.array([(40, 50, 110), (45, 45, 48), (90, 88, 85)])
+    colour = inks[hand.integers(len(inks))]
     pixels = paper * (1 - ink) + colour * ink
     # The paper's fibres, and blots as wide as a finger.
     pixels += smoothed(hand, size, 2, 5) + smoothed(hand, size, 40, 5)

@@ -63,20 +63,18 @@ def _drawn(pixels: np.ndarray, ground: float) -> np.ndarray | None:
 
 def _photographed(pixels: np.ndarray) -> np.ndarray | None:
     """Return the ink on uneven paper, cut out, or None if there is none."""
-    border = _continued_border(pixels)
     faintest = max(FAINTEST, NOISE * _noise(pixels))
+    # Blur away the noise, not the strokes.
+    smooth = ndimage.gaussian_filter(pixels, 1) - _continued_border(pixels)
     best, best_contrast = None, -np.inf
-    for light, light_border in ((pixels, border), (255 - pixels, 255 - border)):
-        # Blur away the noise, not the strokes.
-        smooth = ndimage.gaussian_filter(light, 1)
-        height = smooth - _ground(smooth)
+    for light in (smooth, -smooth):
+        height = light - _ground(light)
         shapes = _shapes(height, faintest, PHOTOGRAPHED)
         if shapes is None:
             continue
-        # The paper inside a 0 or an 8 looks like ink of the other polarity. But the border is as
-        # light as it.
-        from_border = (smooth - light_border)[shapes].mean()
-        contrast = min(_level(height[shapes]), from_border)
+        # The paper inside a 0 or an 8 looks like ink of the other polarity, but not if it is
+        # compared with the border.
+        contrast = min(_level(height[shapes]), light[shapes].mean())
         if contrast > best_contrast:
             best, best_contrast = _cut_out(height, shapes), contrast
     return best
