@@ -88,7 +88,7 @@ def _part(file, pair: tuple[str, str], path: Path) -> Part:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    if "allow_pickle" in str(error):
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
         return UserError(
             f"{path} contains Python objects, which are not loaded because they can run code. Save "
             "images as arrays of numbers, and labels as numbers or with `labels.astype(str)`."
