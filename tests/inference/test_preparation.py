@@ -24,7 +24,7 @@ from image_workflow.inference.preparation import prepared, read_picture
 CLASSES = {label: str(label) for label in range(10)}
 MNIST = ModelInput(28, 28, 255, CLASSES, "mnist", "pad", "from_border")
 DIGITS = ModelInput(8, 8, 255, CLASSES, "digits", "pad", "from_border")
-HANDS = 4
+HANDS = 3
 # results/model.pkl of MNIST, with its coefficients as bytes: 40 times as large, and rounded.
 WEIGHTS = np.load(Path(__file__).with_name("mnist_weights.npz"))
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-FINER = 3  # Drawn so much larger, and scaled down, for smooth edges.
+FINER = 2  # Drawn so much larger, and scaled down, for smooth edges.
 
 #: The strokes of each digit: points on a curve, from the top left corner to (1, 1). A digit with
 #: several shapes is written differently by different hands.
@@ -115,7 +115,7 @@ def drawn(
 def curve(points: np.ndarray) -> np.ndarray:
     """Return points of a smooth curve through the given ones: a Catmull-Rom spline."""
     ends = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
-    t = np.linspace(0, 1, 80)[:, np.newaxis]
+    t = np.linspace(0, 1, 50)[:, np.newaxis]
     pieces = []
     for before, start, end, after in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
         pieces.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from image_workflow.conversion.numpy_files import read_npy
 from image_workflow.conversion.pictures import SUFFIXES, read_all
 from image_workflow.conversion.pixels import FORMATS
 from image_workflow.errors import UserError
@@ -64,10 +65,10 @@ def read_unlabelled(
             continue
         try:
             arrays[name] = _array(path, classifier)
-        # NumPy raises exceptions of many kinds for damaged files.
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            odd[name] = reason.rstrip(".")
+        except (UserError, InputError) as error:
+            odd[name] = str(error).rstrip(".")
+        except OSError as error:
+            odd[name] = error.strerror or str(error)
 
     def read(path: Path) -> np.ndarray:
         with Image.open(path, formats=FORMATS) as picture:
@@ -111,7 +112,7 @@ def _found(paths: list[str]) -> tuple[dict[str, Path], dict[str, str]]:
 
 def _array(path: Path, classifier: ImageClassifier) -> np.ndarray:
     """Return the images of an array, or raise InputError if the model does not take them."""
-    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    images = read_npy(path)
     if not isinstance(images, np.ndarray):
         raise InputError("it is an archive of several arrays")
     size = classifier.input.rows, classifier.input.columns
