@@ -62,17 +62,22 @@ def registered_classifier(reference: str, registry_uri: str) -> Iterator[ImageCl
             f"version {version.version} of {version.name}",
             version.tags.get(ARTIFACT_TAG),
         )
+        if expected is None:
+            raise UserError(
+                f"{title} is not loaded, because it was not registered by this workflow: it has no "
+                f"tag {ARTIFACT_TAG}. Choose another version, or leave out --registered."
+            )
         if found != expected:
             raise UserError(
                 f"{title} is not loaded, because its files are not those that were registered: "
                 f"expected {ARTIFACT_TAG} {expected}, found {found or 'no files'}. Run snakemake "
                 "verify, or choose another version."
             )
-        if expected is None or not (files / INPUT_FILE).exists():
+        if not (files / INPUT_FILE).exists():
             raise UserError(
                 f"{title} does not describe its input, because an earlier version of this workflow "
-                "or another program registered it. Run snakemake results/registered.json to "
-                "register the model anew, or leave out --registered."
+                "registered it. Run snakemake results/registered.json to register the model anew, "
+                "or leave out --registered."
             )
         make_importable(files / "code")
         try:
@@ -105,7 +110,7 @@ def find_version(reference: str, registry_uri: str) -> ModelVersion:
         )
     if named["version"]:
         known = {str(number): number for number in versions}
-        wanted = named["version"].lstrip("0")
+        wanted = str(int(named["version"]))
     elif named["alias"]:
         known = client.get_registered_model(name).aliases
         wanted = named["alias"]
