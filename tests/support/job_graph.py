@@ -30,9 +30,9 @@ READERS = {
     "parse_test": ["describe", "train", "evaluate", "draw_mistakes", "register"],
     "describe": [
         *("evaluate", "preview", "draw_class_balance", "draw_mistakes", "draw_weights"),
-        "register",
+        *("register", "predict"),
     ],
-    "train": ["evaluate", "draw_mistakes", "draw_weights", "draw_sweep", "register"],
+    "train": ["evaluate", "draw_mistakes", "draw_weights", "draw_sweep", "register", "predict"],
     "evaluate": ["draw_confusion", "register"],
     "preview": ["register"],
     "draw_class_balance": ["register"],
@@ -43,11 +43,12 @@ READERS = {
     "register": ["summarize"],
     "summarize": ["report"],
     "report": [],
+    "predict": [],
 }
 #: The jobs of the rules that have two.
 JOBS = {"download": ["download_train", "download_t10k"], "parse": ["parse_train", "parse_test"]}
-#: The jobs that a run without a report does not have.
-REPORT = {"summarize", "report"}
+#: The jobs that a run has only on demand: those of the report, and of predictions.
+ON_DEMAND = {"summarize", "report", "predict"}
 
 
 def jobs_of(rules: Iterable[str]) -> set[str]:
@@ -55,7 +56,7 @@ def jobs_of(rules: Iterable[str]) -> set[str]:
     return {job for rule in rules for job in JOBS.get(rule, [rule])}
 
 
-def repeated(*jobs: str, without: Iterable[str] = REPORT) -> set[str]:
+def repeated(*jobs: str, without: Iterable[str] = ON_DEMAND) -> set[str]:
     """Return these jobs and all that follow from them, without jobs that a call does not have."""
     found, waiting = set(), list(jobs)
     while waiting:

@@ -11,12 +11,12 @@ import yaml
 
 from checkout import Checkout
 from history import write_pictures
-from job_graph import REPORT, repeated
+from job_graph import ON_DEMAND, repeated
 
 NOTHING: set[str] = set()
 ONE_RATE = {"regularization": 0.5}
 TREES = {"dataset": "trees", **ONE_RATE}
-WITHOUT = {*REPORT, "draw_sweep"}
+WITHOUT = {*ON_DEMAND, "draw_sweep"}
 CONVERT = repeated("convert", without=WITHOUT)
 DESCRIBE = repeated("describe", without=WITHOUT)
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from checkout import Checkout
-from job_graph import OUTPUTS, REPORT, repeated
+from job_graph import ON_DEMAND, OUTPUTS, repeated
 
 DIGITS = {"dataset": "digits"}
 NOTHING: set[str] = set()
 ALL = repeated(*OUTPUTS)
 MODEL = repeated("train")
-ONE_CANDIDATE = repeated("train", without={*REPORT, "draw_sweep"})
-NOT_LINEAR = repeated("train", without={*REPORT, "draw_sweep", "draw_weights"})
+ONE_CANDIDATE = repeated("train", without={*ON_DEMAND, "draw_sweep"})
+NOT_LINEAR = repeated("train", without={*ON_DEMAND, "draw_sweep", "draw_weights"})
 PACKAGES = f"packaging=={version('packaging')}\n"
 NAIVE_BAYES = "sklearn.naive_bayes.BernoulliNB"
 
@@ -51,6 +51,7 @@ KEYS = [
     ("registry_uri", "sqlite:///other/mlflow.db", {"register"}),
     ("registry_uri", "http://127.0.0.1:1", {"register"}),
     ("confirm", "yes", NOTHING),
+    ("predict", "config", NOTHING),
 ]
 #: Nothing in the section azureml changes the model.
 AZUREML = {
