@@ -29,6 +29,7 @@ DEFAULTS = {
     "experiment_name": "",
     "registry_uri": "sqlite:///registry/mlflow.db",
     "confirm": "no",
+    "predict": "",
     "azureml": {
         "sdk": "auto",
         "auth": "auto",

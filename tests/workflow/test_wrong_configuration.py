@@ -48,7 +48,7 @@ def refusal(checkout: Checkout, **config) -> str:
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
             "backend, estimator, parameters, extra_packages, regularization, validation_fraction, "
             "solver, seed, preview_images, model_name, experiment_name, registry_uri, confirm, "
-            "azureml.",
+            "predict, azureml.",
         ),
         (
             "regularization",

@@ -30,7 +30,7 @@ def files_to_predict_with(wildcards):
         # Snakemake would show the traceback of an exception.
         sys.exit(
             "there are no pictures to predict. Name a picture, a folder of pictures or a .npy file: "
-            "snakemake results/predictions.csv --config predict=path/to/pictures"
+            "snakemake results/predictions.csv --config predict=path/to/photos"
         )
     return PREDICT_INPUTS
 
