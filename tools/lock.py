@@ -1,8 +1,9 @@
 """Pin every requirement: the .txt files with hashes, and the environments of the rules.
 
 azureml.txt, with SDK v2, is resolved first, and local.txt takes over its versions, so that both
-environments run the same workflow. Packages of azureml-v1-job.in that are also in local.txt get the
-same versions, so that the cloud trains the same model as this machine.
+environments run the same workflow. Packages of azureml-v1-job.in and serve.in that are also in
+local.txt get the same versions, so that the cloud trains the same model as this machine, and a
+server gives the same answers.
 """
 
 import re
@@ -44,8 +45,8 @@ def pin_environment(path: Path, versions: dict[str, str]) -> None:
     path.write_text(pinned, encoding="utf-8")
 
 
-def pin_job(path: Path, versions: dict[str, str]) -> None:
-    """Replace the exact versions in the job's requirements with the locked ones."""
+def pin_requirements(path: Path, versions: dict[str, str]) -> None:
+    """Replace the exact versions in requirements with the locked ones."""
     text = path.read_text(encoding="utf-8")
     pin = re.compile(r"^([a-z0-9-]+)==\S+", re.M)
     path.write_text(pin.sub(lambda m: f"{m[1]}=={versions[m[1]]}", text), encoding="utf-8")
@@ -69,9 +70,12 @@ if __name__ == "__main__":
     compile_lock("dev", "local.txt")
     compile_lock("fuzz", "local.txt")
     local = locked_versions(REQUIREMENTS / "local.txt")
-    pin_job(REQUIREMENTS / "azureml-v1-job.in", local)
-    for name in ("azureml-v1", "azureml-v1-job"):
+    for name in ("azureml-v1-job", "serve"):
+        pin_requirements(REQUIREMENTS / f"{name}.in", local)
+    for name in ("azureml-v1", "azureml-v1-job", "serve"):
         compile_lock(name)
-    versions = locked_versions(REQUIREMENTS / "azureml-v1-job.txt") | local
+    versions = local
+    for name in ("serve", "azureml-v1-job"):
+        versions = locked_versions(REQUIREMENTS / f"{name}.txt") | versions
     for environment in sorted(ENVIRONMENTS.glob("*.yaml")):
         pin_environment(environment, versions)

@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
 
 import psutil
 
+from image_workflow import interrupts
 from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, database_path
 from image_workflow.command import run
 from image_workflow.errors import UserError
@@ -195,13 +197,14 @@ def inference_server(
     try:
         yield server, messages
     finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(STOP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, 9)
-        server.wait()
-        messages.thread.join(1)
+        with interrupts.ignored():  # a second Ctrl-C
+            server.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+            messages.thread.join(1)
 
 
 class Messages:

@@ -1,18 +1,469 @@
-"""The server of tools/serve.py answers each request, whatever it is, and ends cleanly."""
+"""The server answers each request, whatever it is, and ends cleanly."""
 
-from urllib.request import urlopen
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import joblib
+import numpy as np
+import psutil
 import pytest
 
 import serving
+from image_workflow.lineage.checksums import sha256_of_file
+from serving import accuracy, picture
 
-needs_server = pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     not serving.PYTHON.exists(), reason="needs `make setup-serve`, or SERVE_PYTHON"
 )
-pytestmark = needs_server
+
+JSON = {"Content-Type": "application/json"}
 
 
-def test_the_page_is_served(server: serving.Server):
-    with urlopen(f"{server.url}/draw") as answer:
-        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert b"<html" in answer.read()
+@pytest.fixture
+def images(registered_digits: Path) -> np.ndarray:
+    return np.load(registered_digits / "results/arrays/test-images.npy")
+
+
+@contextmanager
+def connected(server: serving.Server) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def asked(
+    connection: http.client.HTTPConnection, method: str, path: str, body: object = None, **headers
+) -> tuple[int, dict | bytes]:
+    """Send a request, and return the status and the content of the answer."""
+    connection.request(method, path, body, JSON | headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    return answer.status, json.loads(content) if answer.getheader("Content-Type") == JSON[
+        "Content-Type"
+    ] else content
+
+
+def post(server: serving.Server, body: object) -> tuple[int, dict]:
+    with connected(server) as connection:
+        return asked(connection, "POST", "/score", body)
+
+
+def sent(server: serving.Server, *parts: bytes, pause: float = 0, end: bool = False) -> bytes:
+    """Send bytes with pauses between them, and return all that the server sends until it closes.
+
+    ``end`` tells the server that nothing more follows.
+    """
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
+        received = b""
+        with suppress(ConnectionError):
+            for part in parts:
+                client.sendall(part)
+                time.sleep(pause)
+            if end:
+                client.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            while data := client.recv(65536):
+                received += data
+    return received
+
+
+def parsed(answer: bytes) -> tuple[int, dict]:
+    """Return the status and the JSON of an answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def answers_well(server: serving.Server, image: np.ndarray) -> bool:
+    """Tell whether a right request is answered."""
+    status, answer = post(server, json.dumps({"data": [image.tolist()]}))
+    return status == 200 and len(answer["labels"]) == 1
+
+
+def is_refused(status: int, content: object) -> bool:
+    """Tell whether an answer has a status of a client's error, and a sentence."""
+    return 400 <= status < 500 and content["message"].endswith((".", '"', ")"))
+
+
+# ---- Right requests --------------------------------------------------------------------------
+
+
+def test_the_test_images_give_the_accuracy_of_metrics_json(
+    server: serving.Server, images: np.ndarray, registered_digits: Path
+):
+    status, answer = post(server, json.dumps({"data": images.tolist()}))
+    assert status == 200
+    found, expected = accuracy(answer, registered_digits)
+    assert found == expected
+
+
+def test_a_picture_is_answered_with_what_the_model_saw(server: serving.Server, images: np.ndarray):
+    status, answer = post(server, json.dumps({"picture": picture(images[0])}))
+    assert status == 200
+    assert answer["labels"][0] in answer["class_names"]
+    assert np.shape(answer["image"]) == (8, 8)
+
+
+def test_the_page_and_the_health_probe_are_served(server: serving.Server):
+    with connected(server) as connection:
+        status, page = asked(connection, "GET", "/draw")
+        assert (status, b"<html" in page) == (200, True)
+        assert asked(connection, "GET", "/") == (200, b"Healthy")
+
+
+def test_only_this_machine_can_connect(server: serving.Server):
+    port = urlsplit(server.url).port
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    listening = {
+        connection.laddr
+        for child in children
+        for connection in child.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", port)}
+
+
+# ---- Wrong requests --------------------------------------------------------------------------
+
+
+def wrong_bodies(random: np.random.Generator, image: list) -> Iterator[bytes]:
+    """Yield bodies that are wrong, without end."""
+    values = [-1, 256, 0.5, 1e300, float("nan"), float("inf"), None, "7", True, [], {}, 10**30]
+    while True:
+        yield random.bytes(random.integers(1, 300))
+        good = json.dumps({"data": [image]})
+        yield good[: random.integers(len(good) - 1)].encode()
+        shape = random.integers(0, 12, random.integers(1, 4)).tolist()
+        if shape[1:] not in ([8, 8], [64]):
+            yield json.dumps({"data": random.integers(0, 256, shape).tolist()}).encode()
+        spoiled = [list(row) for row in image]
+        row, column = random.integers(8, size=2)
+        value = values[random.integers(len(values))]
+        if value is not True:  # NumPy takes it for 1 among numbers.
+            spoiled[row][column] = value
+            yield json.dumps({"data": [spoiled]}).encode()
+        yield json.dumps({"picture": random.bytes(40).hex() * 2}).encode()
+        depth = int(random.integers(1000, 200_000))
+        yield b'{"data":' + b"[" * depth
+        yield json.dumps({"data": [[pixel / 255 for pixel in row] for row in image]}).encode()
+        key = "".join(map(chr, random.integers(32, 1000, 8)))
+        yield json.dumps({key: [image]}, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def test_a_thousand_wrong_bodies_are_refused_with_a_sentence(
+    server: serving.Server, images: np.ndarray
+):
+    bodies = wrong_bodies(np.random.default_rng(7), images[0].tolist())
+    with connected(server) as connection:
+        for _, body in zip(range(1000), bodies, strict=False):
+            status, content = asked(connection, "POST", "/score", body)
+            assert is_refused(status, content), (body[:200], status, content)
+            assert status == 400
+    assert answers_well(server, images[0])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        *((method, "/score", 405) for method in ("PUT", "DELETE", "PATCH", "TRACE", "BREW")),
+        ("GET", "/score", 400),
+        ("POST", "/", 405),
+        ("POST", "/draw", 404),
+        *(("GET", path, 404) for path in ("/nowhere", "/draw/", "/../../etc/passwd", "/%00", "//")),
+        ("POST", "/score/1", 404),
+        ("GET", f"/{'x' * 9000}", 414),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_another_method_or_path_is_refused(
+    server: serving.Server, method: str, path: str, expected: int
+):
+    with connected(server) as connection:
+        status, content = asked(connection, method, path, b"{}")
+    assert (status, is_refused(status, content)) == (expected, True)
+
+
+HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\n"
+NOT_HTTP = {
+    "words": b"hello\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
+    "zeros": bytes(20_000),
+    "noise": np.random.default_rng(1).bytes(100_000),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "another version": b"GET / HTTP/9.9\r\n\r\n",
+    "lower case": b"get / http/1.1\r\n\r\n",
+    "a header without colon": b"GET / HTTP/1.1\r\nnothing\r\n\r\n",
+    "a zero in a header": b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
+    "a huge header": b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    "10,000 headers": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+    "a negative length": HEAD + b"Content-Length: -5\r\n\r\n",
+    "a length in words": HEAD + b"Content-Length: ten\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}",
+    "length and chunks": HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an unknown coding": HEAD + b"Transfer-Encoding: secret\r\n\r\n",
+    "a chunk without size": HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n",
+    "an expectation": HEAD + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}",
+    "less than announced": HEAD + b"Content-Length: 50\r\n\r\n{}",
+    "a script name": HEAD + b"SCRIPT_NAME: /other\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("name", NOT_HTTP)
+def test_what_is_no_http_is_refused_or_closed(
+    server: serving.Server, images: np.ndarray, name: str
+):
+    answer = sent(server, NOT_HTTP[name], end=True)
+    # A client that has ended within its request gets no answer.
+    assert not answer or is_refused(*parsed(answer)), answer
+    assert answers_well(server, images[0])
+
+
+@pytest.mark.parametrize("size", [64 * 2**20 + 1, 100_000_000])
+def test_a_body_above_the_limit_is_refused_though_the_client_sends_all_of_it(
+    server: serving.Server, images: np.ndarray, size: int
+):
+    status, content = post(server, bytes(size))
+    assert status == 413
+    assert content["message"].startswith("The request has more than 64 MB.")
+    assert answers_well(server, images[0])
+
+
+def test_a_body_in_chunks_has_the_same_limit(server: serving.Server, images: np.ndarray):
+    status, content = post(server, (bytes(2**20) for _ in range(100)))
+    assert (status, content["message"][:33]) == (413, "The request has more than 64 MB. ")
+    good = json.dumps({"data": images.tolist()}).encode()
+    pieces = (good[at : at + 5000] for at in range(0, len(good), 5000))
+    assert post(server, pieces)[0] == 200
+
+
+# ---- Slow clients ----------------------------------------------------------------------------
+
+
+def test_slow_clients_are_refused_and_keep_nobody_waiting(
+    server: serving.Server, images: np.ndarray
+):
+    body_head = HEAD + b"Content-Length: 100\r\n\r\n"
+    kinds = {
+        "drips its header": [b"P", b"O", b"S", b"T"] + [b" "] * 60,
+        "drips its body": [body_head] + [b"{"] * 60,
+        "drips its chunks": [HEAD + b"Transfer-Encoding: chunked\r\n\r\n"] + [b"1\r\n{\r\n"] * 60,
+        "stops in its header": [HEAD],
+        "stops in its body": [body_head + b"{"],
+        "says nothing": [],
+    }
+    began = time.monotonic()
+    with ThreadPoolExecutor(20 * len(kinds)) as pool:
+        slow = {
+            name: [pool.submit(sent, server, *parts, pause=0.3) for _ in range(20)]
+            for name, parts in kinds.items()
+        }
+        time.sleep(1)
+        for _ in range(20):
+            asked_at = time.monotonic()
+            assert answers_well(server, images[0])
+            assert time.monotonic() - asked_at < 2
+        assert time.monotonic() - began < 9  # All of them still are connected.
+        assert not any(future.done() for futures in slow.values() for future in futures)
+        for name, futures in slow.items():
+            for future in futures:
+                answer = future.result(60)
+                if name == "says nothing":
+                    assert not answer
+                else:
+                    status, content = parsed(answer)
+                    assert (status, content["message"]) == (
+                        408,
+                        "The request did not arrive within 10 seconds. Send it again, faster.",
+                    ), name
+    assert answers_well(server, images[0])
+
+
+def test_a_client_that_does_not_read_its_answer_disturbs_nobody(
+    server: serving.Server, images: np.ndarray
+):
+    body = json.dumps({"data": images.tolist() * 20}).encode()
+    address = urlsplit(server.url)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    clients = [socket.create_connection((address.hostname, address.port)) for _ in range(5)]
+    try:
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.sendall(request)
+        assert answers_well(server, images[0])
+    finally:
+        for client in clients:
+            client.close()
+    assert answers_well(server, images[0])
+
+
+# ---- The end ---------------------------------------------------------------------------------
+
+
+def process_tree(server: serving.Server) -> list[psutil.Process]:
+    return psutil.Process(server.process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_without_a_trace(
+    registered_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    shutil.copytree(registered_digits / "results", tmp_path / "results")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with serving.serving(tmp_path) as server:
+        processes = process_tree(server)
+        assert len(processes) == 2
+        address = urlsplit(server.url)
+        # Clients in the middle of a request, and between two requests.
+        with (
+            socket.create_connection((address.hostname, address.port)) as slow,
+            connected(server) as idle,
+        ):
+            slow.sendall(HEAD)
+            asked(idle, "GET", "/")
+            began = time.monotonic()
+            assert server.stop(number) == (0, "")
+            assert time.monotonic() - began < 8
+    assert not any(process.is_running() for process in processes)
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port))
+
+
+def test_the_server_ends_when_its_program_was_killed(registered_digits: Path, tmp_path: Path):
+    shutil.copytree(registered_digits / "results", tmp_path / "results")
+    with serving.serving(tmp_path) as server:
+        processes = process_tree(server)
+        server.process.kill()
+        _, alive = psutil.wait_procs(processes, timeout=15)
+    assert alive == []
+
+
+def test_it_says_what_was_served_and_where(server: serving.Server):
+    assert server.said.splitlines() == [
+        "Serving digits version 1. Ctrl-C stops it.",
+        f"draw a picture    {server.url}/draw",
+        f"score by program  {server.url}/score",
+    ]
+
+
+# ---- What cannot be served -------------------------------------------------------------------
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    """Return the sentence with which tools/serve.py ends."""
+    process = serving.start(folder, *arguments)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, ""), errors
+    assert "Traceback" not in errors
+    return errors
+
+
+def test_a_second_server_names_the_first(server: serving.Server, registered_digits: Path):
+    port = urlsplit(server.url).port
+    said = refusal(registered_digits, "--port", str(port))
+    assert f"port {port} of 127.0.0.1 is in use by process " in said
+    assert "gunicorn" in said
+    assert "choose another port: --port" in said
+
+
+def altered(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Return a function that changes results and makes the receipt name the changed model."""
+
+    def apply(results: Path) -> None:
+        change(results)
+        receipt = json.loads((results / "registered.json").read_text())
+        receipt["sha256"]["model"] = sha256_of_file(results / "model.pkl")
+        (results / "registered.json").write_text(json.dumps(receipt))
+
+    return apply
+
+
+def write_unknown_class(results: Path) -> None:
+    """Write a model of a class in a module that the server does not have."""
+    folder = results.parent
+    (folder / "mymodule.py").write_text("class Mine:\n    classes_ = [0]\n")
+    code = "import joblib, mymodule; joblib.dump(mymodule.Mine(), 'results/model.pkl')"
+    assert (
+        os.spawnve(
+            os.P_WAIT,
+            "/bin/sh",
+            ["sh", "-c", f'cd {folder} && {serving.PYTHON} -c "{code}"'],
+            os.environ,
+        )
+        == 0
+    )
+
+
+UNSERVABLE = {
+    "no receipt": (lambda results: (results / "registered.json").unlink(), "does not exist"),
+    "another model": (
+        lambda results: joblib.dump(7, results / "model.pkl"),
+        "results/model.pkl is not the registered model: expected the sha256",
+    ),
+    "no model": (lambda results: (results / "model.pkl").unlink(), "model.pkl"),
+    "a damaged model": (
+        altered(lambda results: (results / "model.pkl").write_bytes(b"nothing")),
+        "the server could not load the model:",
+    ),
+    "a class of another module": (
+        altered(write_unknown_class),
+        "The model needs the package mymodule. Install it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSERVABLE)
+def test_what_cannot_be_served_is_said_in_a_sentence(
+    registered_digits: Path, tmp_path: Path, name: str
+):
+    change, expected = UNSERVABLE[name]
+    shutil.copytree(registered_digits / "results", tmp_path / "results")
+    change(tmp_path / "results")
+    assert expected in refusal(tmp_path, "--port", "0")
+
+
+# ---- Versions of the registry ----------------------------------------------------------------
+
+
+def test_the_registered_version_is_served(registered_digits: Path, images: np.ndarray):
+    with serving.serving(registered_digits) as server:
+        status, answer = post(server, json.dumps({"data": images.tolist()}))
+    found, expected = accuracy(answer, registered_digits)
+    assert (status, found) == (200, expected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("digits/9", "has no model version digits/9"),
+        ("digits@champion", "has no model version digits@champion"),
+        ("digits/x", "has no model version digits/x"),
+        ("digits", "expected NAME/VERSION or NAME@ALIAS, found digits."),
+    ],
+)
+def test_a_version_that_does_not_exist_is_named(
+    registered_digits: Path, wanted: str, expected: str
+):
+    assert expected in refusal(registered_digits, "--port", "0", "--registered", wanted)
+
+
+def test_an_altered_version_is_not_served(registered_digits: Path, tmp_path: Path):
+    shutil.copytree(registered_digits, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob("registry/artifacts/models/*/artifacts/model_input.json")
+    file.write_text(file.read_text().replace("seven", "one"))
+    said = refusal(tmp_path, "--port", "0")
+    assert "the files of digits version 1 are not those that were registered" in said

@@ -1,5 +1,7 @@
 """Train a model of the digits, and serve it with tools/serve.py."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -13,11 +15,12 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from checkout import TOP
 from evaluate import measure
-from image_workflow.lineage.results import ImageClass, Sweep
+from image_workflow.lineage.results import DataSet, ImageClass, Sweep
 from image_workflow.models.estimator import features
 from registration import (
     CONFIGURATION,
@@ -76,6 +79,22 @@ def write_digits(results: Path, registry_uri: str) -> Namespace:
         receipt=results / "registered.json",
         record=None,
     )
+
+
+def picture(image: np.ndarray, kind: str = "PNG") -> str:
+    """Return the data URL of an image's file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def accuracy(answer: dict, registered_digits: Path) -> tuple[float, float]:
+    """Return the accuracy of the answer's labels, and that in metrics.json."""
+    results = registered_digits / "results"
+    names = DataSet.read(results / "dataset.json").class_names()
+    truth = [names[label] for label in np.load(results / "arrays/test-labels.npy").tolist()]
+    right = np.mean([one == other for one, other in zip(answer["labels"], truth, strict=True)])
+    return right, json.loads((results / "metrics.json").read_text())["accuracy"]
 
 
 class Server:

@@ -84,7 +84,7 @@ class Worker(ThreadWorker):
             status, text = HTTPStatus(exc.code), exc.description
         else:
             status, text = HTTPStatus(STATUS.get(type(exc), 400)), str(exc)
-        body = json.dumps({"message": text[:500]}).encode()
+        body = json.dumps({"message": f"{text[:500].rstrip('.')}."}).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
