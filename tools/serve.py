@@ -250,7 +250,7 @@ def wait_until_it_answers(port: int, messages: Messages) -> None:
     finally:
         connection.close()
     reason = messages.reason()
-    advice = "Look for it in the results: make verify"
+    advice = "`make verify` checks the results and the registry."
     if missing := re.search(r"No module named '([\w.]+)'", reason):
         advice = (
             f"The model needs the package {missing[1]}. Install it with .venv-serve/bin/python -m "
@@ -264,7 +264,9 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"{options.python} does not exist. `make serve` installs it.")
     with listening(options.port) as listener, tempfile.TemporaryDirectory() as folder:
         port = listener.getsockname()[1]
-        title = copy_model(options, Path(folder))
+        model = Path(folder, "model/1")  # the server expects NAME/VERSION
+        model.mkdir(parents=True)
+        title = copy_model(options, model)
         with inference_server(options.python, Path(folder), listener) as (server, messages):
             wait_until_it_answers(port, messages)
             address = f"http://{HOST}:{port}"

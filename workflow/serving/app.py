@@ -8,7 +8,6 @@ from pathlib import Path
 from azureml_inference_server_http.server.entry import app as inference_server
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
-from werkzeug.wsgi import get_input_stream
 
 MAXIMUM_MB = 64  # 10,000 images of MNIST as JSON have 26
 PAGE = Path(__file__).with_name("draw.html")
@@ -21,12 +20,11 @@ def app(environ: dict, start_response: Callable) -> Iterable[bytes]:
 
     The deadline of the worker is the deadline of the input's arrival.
     """
-    try:
-        body = get_input_stream(environ, max_content_length=MAXIMUM_MB * 2**20).read()
-    except RequestEntityTooLarge:
+    body = environ["wsgi.input"].read(MAXIMUM_MB * 2**20 + 1)
+    if len(body) > MAXIMUM_MB * 2**20:
         raise RequestEntityTooLarge(
             f"The request has more than {MAXIMUM_MB} MB. Send the images in several requests."
-        ) from None
+        )
     environ["wsgi.input"] = io.BytesIO(body)
     if environ["PATH_INFO"] == "/draw" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
         page = Response(
