@@ -103,7 +103,7 @@ REFUSED = {
     '{"data": []}': "found the shape",
     '{"data": [[]]}': "found the shape",
     '{"data": [7]}': "found the shape",
-    '{"data": [[1, 2], [3]]}': "same length",
+    '{"data": [[1, 2], [3]]}': "length",
     '{"data": [["a"]]}': "expected numbers",
     '{"data": [[null]]}': "expected numbers",
     '{"data": [[true]]}': "expected numbers",

@@ -2,24 +2,18 @@
 
 import http.client
 import json
-import os
-import shutil
-import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import joblib
 import numpy as np
-import psutil
 import pytest
 
 import serving
-from image_workflow.lineage.checksums import sha256_of_file
 from serving import accuracy, picture
 
 pytestmark = pytest.mark.skipif(
@@ -121,18 +115,6 @@ def test_the_page_and_the_health_probe_are_served(server: serving.Server):
         status, page = asked(connection, "GET", "/draw")
         assert (status, b"<html" in page) == (200, True)
         assert asked(connection, "GET", "/") == (200, b"Healthy")
-
-
-def test_only_this_machine_can_connect(server: serving.Server):
-    port = urlsplit(server.url).port
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    listening = {
-        connection.laddr
-        for child in children
-        for connection in child.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {("127.0.0.1", port)}
 
 
 # ---- Wrong requests --------------------------------------------------------------------------
@@ -306,164 +288,3 @@ def test_a_client_that_does_not_read_its_answer_disturbs_nobody(
         for client in clients:
             client.close()
     assert answers_well(server, images[0])
-
-
-# ---- The end ---------------------------------------------------------------------------------
-
-
-def process_tree(server: serving.Server) -> list[psutil.Process]:
-    return psutil.Process(server.process.pid).children(recursive=True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_without_a_trace(
-    registered_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-):
-    shutil.copytree(registered_digits / "results", tmp_path / "results")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    with serving.serving(tmp_path) as server:
-        processes = process_tree(server)
-        assert len(processes) == 2
-        address = urlsplit(server.url)
-        # Clients in the middle of a request, and between two requests.
-        with (
-            socket.create_connection((address.hostname, address.port)) as slow,
-            connected(server) as idle,
-        ):
-            slow.sendall(HEAD)
-            asked(idle, "GET", "/")
-            began = time.monotonic()
-            assert server.stop(number) == (0, "")
-            assert time.monotonic() - began < 8
-    assert psutil.wait_procs(processes, timeout=5)[1] == []
-    assert list(temporary.iterdir()) == []
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address.hostname, address.port))
-
-
-def test_the_server_ends_when_its_program_was_killed(registered_digits: Path, tmp_path: Path):
-    shutil.copytree(registered_digits / "results", tmp_path / "results")
-    with serving.serving(tmp_path) as server:
-        processes = process_tree(server)
-        server.process.kill()
-        _, alive = psutil.wait_procs(processes, timeout=15)
-    assert alive == []
-
-
-def test_it_says_what_was_served_and_where(server: serving.Server):
-    assert server.said.splitlines() == [
-        "Serving digits version 1. Ctrl-C stops it.",
-        f"draw a picture    {server.url}/draw",
-        f"score by program  {server.url}/score",
-    ]
-
-
-# ---- What cannot be served -------------------------------------------------------------------
-
-
-def refusal(folder: Path, *arguments: str) -> str:
-    """Return the sentence with which tools/serve.py ends."""
-    process = serving.start(folder, *arguments)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (1, ""), errors
-    assert "Traceback" not in errors
-    return errors
-
-
-def test_a_second_server_names_the_first(server: serving.Server, registered_digits: Path):
-    port = urlsplit(server.url).port
-    said = refusal(registered_digits, "--port", str(port))
-    assert f"port {port} of 127.0.0.1 is in use by process " in said
-    assert "gunicorn" in said
-    assert "choose another port: --port" in said
-
-
-def altered(change: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Return a function that changes results and makes the receipt name the changed model."""
-
-    def apply(results: Path) -> None:
-        change(results)
-        receipt = json.loads((results / "registered.json").read_text())
-        receipt["sha256"]["model"] = sha256_of_file(results / "model.pkl")
-        (results / "registered.json").write_text(json.dumps(receipt))
-
-    return apply
-
-
-def write_unknown_class(results: Path) -> None:
-    """Write a model of a class in a module that the server does not have."""
-    folder = results.parent
-    (folder / "mymodule.py").write_text("class Mine:\n    classes_ = [0]\n")
-    code = "import joblib, mymodule; joblib.dump(mymodule.Mine(), 'results/model.pkl')"
-    assert (
-        os.spawnve(
-            os.P_WAIT,
-            "/bin/sh",
-            ["sh", "-c", f'cd {folder} && {serving.PYTHON} -c "{code}"'],
-            os.environ,
-        )
-        == 0
-    )
-
-
-UNSERVABLE = {
-    "no receipt": (lambda results: (results / "registered.json").unlink(), "does not exist"),
-    "another model": (
-        lambda results: joblib.dump(7, results / "model.pkl"),
-        "results/model.pkl is not the registered model: expected the sha256",
-    ),
-    "no model": (lambda results: (results / "model.pkl").unlink(), "model.pkl"),
-    "a damaged model": (
-        altered(lambda results: (results / "model.pkl").write_bytes(b"nothing")),
-        "the server could not load the model:",
-    ),
-    "a class of another module": (
-        altered(write_unknown_class),
-        "The model needs the package mymodule. Install it",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", UNSERVABLE)
-def test_what_cannot_be_served_is_said_in_a_sentence(
-    registered_digits: Path, tmp_path: Path, name: str
-):
-    change, expected = UNSERVABLE[name]
-    shutil.copytree(registered_digits / "results", tmp_path / "results")
-    change(tmp_path / "results")
-    assert expected in refusal(tmp_path, "--port", "0")
-
-
-# ---- Versions of the registry ----------------------------------------------------------------
-
-
-def test_the_registered_version_is_served(registered_digits: Path, images: np.ndarray):
-    with serving.serving(registered_digits) as server:
-        status, answer = post(server, json.dumps({"data": images.tolist()}))
-    found, expected = accuracy(answer, registered_digits)
-    assert (status, found) == (200, expected)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ("digits/9", "has no model version digits/9"),
-        ("digits@champion", "has no model version digits@champion"),
-        ("digits/x", "has no model version digits/x"),
-        ("digits", "expected NAME/VERSION or NAME@ALIAS, found digits."),
-    ],
-)
-def test_a_version_that_does_not_exist_is_named(
-    registered_digits: Path, wanted: str, expected: str
-):
-    assert expected in refusal(registered_digits, "--port", "0", "--registered", wanted)
-
-
-def test_an_altered_version_is_not_served(registered_digits: Path, tmp_path: Path):
-    shutil.copytree(registered_digits, tmp_path, dirs_exist_ok=True)
-    (file,) = tmp_path.glob("registry/artifacts/models/*/artifacts/model_input.json")
-    file.write_text(file.read_text().replace("seven", "one"))
-    said = refusal(tmp_path, "--port", "0")
-    assert "the files of digits version 1 are not those that were registered" in said
