@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
@@ -34,10 +35,32 @@ def registered_classifier(reference: str, registry_uri: str) -> Iterator[ImageCl
 
     Parameters
     ----------
+    reference, registry_uri : str
+        See :func:`registered_files`, and the errors there.
+    """
+    with registered_files(reference, registry_uri) as (title, files):
+        make_importable(files / "code")
+        try:
+            classifier = ImageClassifier.load(files)
+        except (ImportError, AttributeError) as error:
+            raise missing_module(title, error) from error
+        yield classifier
+
+
+@contextmanager
+def registered_files(
+    reference: str, registry_uri: str, artifact_sha256: str | None = None
+) -> Iterator[tuple[str, Path]]:
+    """Yield the title of a registered version, and a temporary copy of its files.
+
+    Parameters
+    ----------
     reference : str
         ``NAME``, ``NAME/VERSION`` or ``NAME@ALIAS``. A name stands for its newest version.
     registry_uri : str
         The MLflow store.
+    artifact_sha256 : str, optional
+        The digest of the files. By default it is that of the version's tag.
 
     Raises
     ------
@@ -58,10 +81,8 @@ def registered_classifier(reference: str, registry_uri: str) -> Iterator[ImageCl
             version = find_version(reference, registry_uri)
             files = stack.enter_context(copy_of(location_of(version)))
             found = files_sha256(files)
-        title, expected = (
-            f"version {version.version} of {version.name}",
-            version.tags.get(ARTIFACT_TAG),
-        )
+        title = f"version {version.version} of {version.name}"
+        expected = artifact_sha256 or version.tags.get(ARTIFACT_TAG)
         if expected is None:
             raise UserError(
                 f"{title} is not loaded, because it was not registered by this workflow: it has no "
@@ -79,12 +100,7 @@ def registered_classifier(reference: str, registry_uri: str) -> Iterator[ImageCl
                 "registered it. Run snakemake results/registered.json to register the model anew, "
                 "or leave out --registered."
             )
-        make_importable(files / "code")
-        try:
-            classifier = ImageClassifier.load(files)
-        except (ImportError, AttributeError) as error:
-            raise missing_module(title, error) from error
-        yield classifier
+        yield title, files
 
 
 def find_version(reference: str, registry_uri: str) -> ModelVersion:
