@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
 import psutil
 
 from image_workflow import interrupts
-from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, database_path
+from image_workflow.backends.sqlite_registry import database_path
 from image_workflow.command import run
 from image_workflow.errors import UserError
 from image_workflow.inference.model_input import INPUT_FILE
@@ -47,80 +47,23 @@ FOREIGN = re.compile(r"(AML|AZUREML|GUNICORN|PYTHON|SERVICE)_?\w*|SCRIPT_NAME|SC
 def copy_model(options: argparse.Namespace, folder: Path) -> str:
     """Copy the model that the options name into a folder, and return its name and version."""
     if options.registered:
-        parts = re.fullmatch(r"(.+)([/@])([^/@]+)", options.registered)
-        if not parts:
-            raise UserError(
-                f"expected NAME/VERSION or NAME@ALIAS, found {options.registered}. `make ui` shows "
-                "the registered versions."
-            )
-        database = database_path(options.registry_uri)
-        if database and not database.exists():
-            raise UserError(
-                f"the registry {database} does not exist. Call this in the folder of the workflow, "
-                "or register a model first: make run"
-            )
-        return copy_registered(options.registry_uri, *parts.groups(), folder)
+        return copy_registered(options.registered, options.registry_uri, None, folder)
     receipt = read_receipt(options.receipt)
     database = database_path(receipt.registry_uri)
     if receipt.registry == "local" and (database is None or database.exists()):
-        version = str(receipt.version)
-        return copy_registered(receipt.registry_uri, receipt.name, "/", version, folder, receipt)
+        version = f"{receipt.name}/{receipt.version}"
+        return copy_registered(version, receipt.registry_uri, receipt.artifact_sha256, folder)
     # Azure ML's registry and one that is elsewhere have the same model as the results.
     return copy_result(receipt, options.receipt.parent, folder)
 
 
-def copy_registered(
-    uri: str, name: str, sign: str, version: str, folder: Path, receipt: Receipt | None = None
-) -> str:
-    """Copy the files of a version in MLflow's registry, after a check of their digest.
-
-    Parameters
-    ----------
-    uri : str
-        The registry.
-    name, sign, version : str
-        ``/`` stands before a version, ``@`` before an alias.
-    folder : pathlib.Path
-    receipt : Receipt, optional
-        Has the digest that is expected. By default that of the version's tag.
-    """
+def copy_registered(reference: str, uri: str, artifact_sha256: str | None, folder: Path) -> str:
+    """Copy the files of a version in MLflow's registry, after a check of their digest."""
     # MLflow takes seconds to import.
-    from image_workflow.backends.mlflow.checking import location_of
-    from image_workflow.backends.mlflow.errors import store_errors
-    from image_workflow.backends.mlflow.stored import copy_of, files_sha256
+    from image_workflow.backends.mlflow.versions import registered_files
 
-    # isort: split
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    find = client.get_model_version_by_alias if sign == "@" else client.get_model_version
-    with store_errors(uri):
-        try:
-            found = find(name, version)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            raise UserError(
-                f"the registry {uri} has no model version {name}{sign}{version}. `make ui` shows "
-                "those that it has, and `make run` registers the model."
-            ) from None
-        title = f"{found.name} version {found.version}"
-        expected = receipt.artifact_sha256 if receipt else found.tags.get(ARTIFACT_TAG)
-        with copy_of(location_of(found)) as files:
-            digest = files_sha256(files)
-            if digest != expected:
-                raise UserError(
-                    f"the files of {title} are not those that were registered: expected the digest "
-                    f"{expected}, found {digest or 'no files'}. Register the model again: make run"
-                )
-            if not (files / INPUT_FILE).exists():
-                raise UserError(
-                    f"{title} was registered by an earlier version of this workflow, which did not "
-                    "describe the model's input. Register the model again: make run"
-                )
-            shutil.copytree(files, folder, dirs_exist_ok=True)
+    with registered_files(reference, uri, artifact_sha256) as (title, files):
+        shutil.copytree(files, folder, dirs_exist_ok=True)
     return title
 
 
@@ -134,7 +77,7 @@ def copy_result(receipt: Receipt, results: Path, folder: Path) -> str:
         )
     shutil.copy(results / "model.pkl", folder)
     DataSet.read(results / "dataset.json").model_input().write(folder / INPUT_FILE)
-    return f"{receipt.name} version {receipt.version}"
+    return f"version {receipt.version} of {receipt.name}"
 
 
 # ---- The server ----------------------------------------------------------------------------
@@ -289,13 +232,14 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--registered",
-        metavar="NAME/VERSION or NAME@ALIAS",
-        help="serve this version of MLflow's registry instead",
+        metavar="VERSION",
+        help="serve another registered version: NAME, NAME/VERSION or NAME@ALIAS",
     )
     parser.add_argument(
         "--registry-uri",
+        metavar="URI",
         default="sqlite:///registry/mlflow.db",
-        help="the registry of --registered (default: %(default)s)",
+        help="its MLflow store (default: %(default)s)",
     )
     parser.add_argument(
         "--port", type=int, default=5001, help="0 for any free one (default: %(default)s)"

@@ -22,12 +22,11 @@ from PIL import Image
 
 from image_workflow.inference.classifier import ImageClassifier, byte_pipeline, images_of_numbers
 from image_workflow.inference.model_input import INPUT_FILE, InputError, ModelInput
-from image_workflow.inference.preparation import prepared
+from image_workflow.inference.preparation import prepared, read_picture
 
 if TYPE_CHECKING:
     from azureml_inference_server_http.api.aml_response import AMLResponse
 
-FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]
 MAXIMUM_PIXELS = 50_000_000  # of a picture: more than a telephone's camera takes
 EXPECTED = (
     'expected {"data": [[pixels of an image], ...]} or {"picture": "data:image/png;base64,..."}'
@@ -118,22 +117,13 @@ def picture_of(text: object) -> Image.Image:
         file = base64.b64decode(text.rpartition(",")[2], validate=True)
     except (binascii.Error, ValueError):
         raise InputError(f'{EXPECTED}, found a "picture" that is not in base64.') from None
-    try:
-        picture = Image.open(io.BytesIO(file), formats=FORMATS)
-        columns, rows = picture.size
-        if columns * rows <= MAXIMUM_PIXELS:
-            picture.load()
-            return picture
-    # Pillow raises exceptions of many kinds for damaged files.
-    except Exception:
-        names = ", ".join(FORMATS)
+    picture = read_picture(io.BytesIO(file))
+    if picture.width * picture.height > MAXIMUM_PIXELS:
         raise InputError(
-            f"expected a picture ({names}), found a damaged or another file."
-        ) from None
-    raise InputError(
-        f"expected a picture of at most {MAXIMUM_PIXELS:,} pixels, found {columns} x {rows}. Scale "
-        "it down."
-    )
+            f"expected a picture of at most {MAXIMUM_PIXELS:,} pixels, found {picture.width} x "
+            f"{picture.height}. Scale it down."
+        )
+    return picture
 
 
 def refusal(error: InputError) -> "AMLResponse":
