@@ -111,16 +111,28 @@ def holder(port: int) -> str:
 
 @contextmanager
 def inference_server(
-    python: Path, model: Path, listener: socket.socket
+    python: Path, model: Path, listener: socket.socket, script: Path = SCRIPTS / "score.py"
 ) -> Iterator[tuple[subprocess.Popen, "Messages"]]:
-    """Run the server in the block, and stop it with all its processes."""
+    """Run the server in the block, and stop it with all its processes.
+
+    Parameters
+    ----------
+    python : pathlib.Path
+        Of the environment with the server.
+    model : pathlib.Path
+        The folder with the model, in a folder NAME/VERSION.
+    listener : socket.socket
+        The server answers its connections. It is closed here.
+    script : pathlib.Path
+        Has the functions init and run.
+    """
     command = [str(python), "-m", "gunicorn", "--config", "settings.py"]
     command += ["--bind", f"fd://{listener.fileno()}", "app:app"]
     environment = {key: text for key, text in os.environ.items() if not FOREIGN.fullmatch(key)}
     environment |= {
         "AZUREML_MODEL_DIR": str(model),
         "AML_APP_ROOT": str(SERVING),
-        "AZUREML_ENTRY_SCRIPT": str(SCRIPTS / "score.py"),
+        "AZUREML_ENTRY_SCRIPT": str(script),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONWARNINGS": "ignore",
     }

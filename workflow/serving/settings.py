@@ -9,7 +9,8 @@ from worker import Worker
 
 worker_class = Worker
 workers = 1
-threads = 256  # Each slow client occupies one.
+# Each slow client occupies a thread. More connections would need more than the usual 1,024 files.
+threads, worker_connections = 800, 900
 keepalive = 5  # seconds for which a connection waits for another request
 graceful_timeout = 3  # seconds for the requests that are being answered when the server is stopped
 loglevel = "error"

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, RequestTimeout
 
 SECONDS = 10  # for a request to arrive, and for a client to take each part of the answer
 # A client that still sends would not read our answer if we closed the connection at once.
-LINGER_SECONDS, LINGER_BYTES = 5, 2**30
+LINGER_SECONDS, LINGER_BYTES = 3, 2**30
 STATUS = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417}
 
 
