@@ -23,9 +23,7 @@ from image_workflow.errors import UserError
 from image_workflow.lineage.checksums import sha256_of_file
 from serving import accuracy
 
-needs_server = pytest.mark.skipif(
-    not serving.PYTHON.exists(), reason="needs `make setup-serve`, or SERVE_PYTHON"
-)
+needs_server = pytest.mark.skipif(not serving.PYTHON.exists(), reason=serving.REASON)
 REGISTRY = "sqlite:///registry/mlflow.db"
 
 

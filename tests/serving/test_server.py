@@ -16,9 +16,7 @@ import pytest
 import serving
 from serving import accuracy, picture
 
-pytestmark = pytest.mark.skipif(
-    not serving.PYTHON.exists(), reason="needs `make setup-serve`, or SERVE_PYTHON"
-)
+pytestmark = pytest.mark.skipif(not serving.PYTHON.exists(), reason=serving.REASON)
 
 JSON = {"Content-Type": "application/json"}
 

@@ -35,6 +35,7 @@ from training import training_options
 
 #: The Python with Azure ML's inference server.
 PYTHON = Path(os.environ.get("SERVE_PYTHON", TOP / ".venv-serve/bin/python"))
+REASON = "needs the environment that `make serve` installs, or SERVE_PYTHON"
 N_TRAIN = 1437
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
