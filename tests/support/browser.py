@@ -18,7 +18,7 @@ OPTIONS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
@@ -33,12 +33,13 @@ addEventListener("DOMContentLoaded", () => {
 
 
 @contextmanager
-def opened(page: Path, width: int = 1400, height: int = 900) -> Iterator[WebDriver]:
-    """Open an HTML file in a browser that finds no host.
+def opened(page: Path | str, width: int = 1400, height: int = 900) -> Iterator[WebDriver]:
+    """Open a page in a browser that finds no other host than 127.0.0.1.
 
     Parameters
     ----------
-    page : pathlib.Path
+    page : pathlib.Path or str
+        An HTML file, or a URL.
     width, height : int
         The size of the window in pixels.
     """
@@ -50,15 +51,20 @@ def opened(page: Path, width: int = 1400, height: int = 900) -> Iterator[WebDriv
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
         driver.implicitly_wait(10)
-        # Real windows cannot be as narrow as a telephone.
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        resize(driver, width, height)
         script = {"source": WITHOUT_TRANSITIONS}
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
-        driver.get(page.resolve().as_uri())
+        driver.get(page if isinstance(page, str) else page.resolve().as_uri())
         yield driver
     finally:
         driver.quit()
+
+
+def resize(driver: WebDriver, width: int, height: int) -> None:
+    """Change the size of the window, in pixels."""
+    # Real windows cannot be as narrow as a telephone.
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def console_errors(driver: WebDriver) -> list[str]:
@@ -66,12 +72,16 @@ def console_errors(driver: WebDriver) -> list[str]:
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def requested_schemes(driver: WebDriver) -> set[str]:
-    """Return the schemes, such as ``https``, of the URLs requested since the last call."""
+def requested_urls(driver: WebDriver) -> list[str]:
+    """Return the URLs requested since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = [
+    return [
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    return {url.partition(":")[0] for url in urls}
+
+
+def requested_schemes(driver: WebDriver) -> set[str]:
+    """Return the schemes, such as ``https``, of the URLs requested since the last call."""
+    return {url.partition(":")[0] for url in requested_urls(driver)}
