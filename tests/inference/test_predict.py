@@ -1,6 +1,7 @@
 """Predict the classes of pictures with the model in results/."""
 
 import csv
+import importlib
 import os
 import pickle
 import shutil
@@ -240,9 +241,8 @@ def test_an_own_estimator_needs_the_folder_of_its_file(tmp_path: Path, monkeypat
     (tmp_path / "my models").mkdir()
     (tmp_path / "my models/my_own_model.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path / "my models")
-    import my_own_model
-
-    write_results(tmp_path / "results", my_own_model.Mine(max_iter=100))
+    module = importlib.import_module("my_own_model")
+    write_results(tmp_path / "results", module.Mine(max_iter=100))
     np.save(tmp_path / "some.npy", IMAGES[:5])
     said = predict(tmp_path, "some.npy", code=1).stderr
     assert "No module named 'my_own_model'" in said and "--estimator-folder" in said
@@ -250,11 +250,55 @@ def test_an_own_estimator_needs_the_folder_of_its_file(tmp_path: Path, monkeypat
     assert said.count("\n") == 5
 
 
+FAULTY = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class NoClasses(ClassifierMixin, BaseEstimator):
+    def fit(self, rows, labels):
+        return self
+
+class Failing(NoClasses):
+    def fit(self, rows, labels):
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict(self, rows):
+        raise ValueError("no idea")
+
+class Unknown(Failing):
+    def predict(self, rows):
+        return np.full(len(rows), 77)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("NoClasses", "the fitted NoClasses in results/model.pkl has no classes_"),
+        ("Failing", "the model's predict failed on 5 images: ValueError: no idea."),
+        ("Unknown", "the model's predict failed on 5 images: KeyError: 77"),
+    ],
+)
+def test_an_own_estimator_that_fails_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+):
+    (tmp_path / "faulty_models.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("faulty_models")
+    write_results(tmp_path / "results", getattr(module, name)())
+    monkeypatch.delitem(sys.modules, "faulty_models")
+    np.save(tmp_path / "some.npy", IMAGES[:5])
+    assert message in predict(tmp_path, "some.npy", "--estimator-folder", ".", code=1).stderr
+
+
 def test_labels_are_right_for_whole_pictures_of_own_classes(tmp_path: Path):
     """A folder's import is repeated as dataset.json says."""
     write_results(tmp_path / "results", LogisticRegression(max_iter=200), prepare="fit")
     for digit in range(3):
         Image.fromarray(255 - IMAGES[digit]).save(tmp_path / f"{digit}.png")
+    Image.new("L", (30, 30), 255).save(tmp_path / "white.png")
+    assert "there is nothing in the picture" in predict(tmp_path, "white.png", code=1).stderr
     said = predict(tmp_path, "0.png", "1.png", "2.png").stdout.splitlines()
     assert [line.split(": ")[1].split()[0] for line in said] == NAMES[:3]
     assert LABELS[:3].tolist() == [0, 1, 2]

@@ -4,6 +4,7 @@ import image_workflow.start  # noqa: F401
 
 import argparse
 import csv
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,18 @@ LIKELIEST = 3  # classes whose probabilities are shown
 MOST = 100  # images in the picture
 MODEL_FILES = "model.pkl", "training.json", "dataset.json"
 REGISTRY = "sqlite:///registry/mlflow.db"
+
+
+def predictions_of(classifier: ImageClassifier, images: np.ndarray) -> Predictions:
+    """Return the predictions, or raise UserError if the user's own class fails."""
+    try:
+        return classifier.predict(images)
+    except Exception as error:
+        logging.exception("predict failed")
+        raise UserError(
+            f"the model's predict failed on {len(images):,} images: {type(error).__name__}: "
+            f"{error}. Correct the class of the estimator, and train it again."
+        ) from error
 
 
 def likeliest(predictions: Predictions) -> list[list[tuple[str, float]]]:
@@ -123,13 +136,12 @@ def main(options: argparse.Namespace) -> None:
         unlabelled = read_unlabelled(
             options.files, classifier, options.skip_unreadable, options.threads
         )
-        predictions = classifier.predict(unlabelled.images)
+        predictions = predictions_of(classifier, unlabelled.images)
     outputs = list(filter(None, [options.output, options.picture]))
     if options.output:
         write_table(options.output, unlabelled.names, predictions)
     else:
-        for line in lines(unlabelled.names, predictions):
-            print(line)
+        print(*lines(unlabelled.names, predictions), sep="\n", flush=True)
     if options.picture:
         from image_workflow.pictures.style import save
 

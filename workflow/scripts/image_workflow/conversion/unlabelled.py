@@ -16,7 +16,7 @@ from image_workflow.errors import UserError
 from image_workflow.inference.classifier import ImageClassifier
 from image_workflow.inference.model_input import InputError
 from image_workflow.inference.preparation import prepared
-from image_workflow.paths import expanded, shown_name, visible_files
+from image_workflow.paths import SPECIAL, shown_name, visible_files
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def read_unlabelled(
         with Image.open(path, formats=FORMATS) as picture:
             return prepared(picture, classifier.input)[np.newaxis]
 
-    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(max(threads, 1)) as pool, warnings.catch_warnings():
         # Such as: a large photograph may be an attack. Pillow refuses 179 million pixels and more.
         warnings.filterwarnings("ignore", module="PIL")
         arrays |= read_all(pool, read, pictures, odd)
@@ -94,9 +94,13 @@ def read_unlabelled(
 def _found(paths: list[str]) -> tuple[dict[str, Path], dict[str, str]]:
     """Return the files by name, and the reason for each one in a folder that is no picture."""
     files, odd = {}, {}
-    for path in map(expanded, paths):
+    for path in map(Path, paths):
         if not path.is_dir():
-            files[shown_name(str(path))] = path
+            # To open a named pipe would wait for a writer.
+            if path.exists() and not path.is_file():
+                odd[shown_name(str(path))] = SPECIAL
+            else:
+                files[shown_name(str(path))] = path
             continue
         inside = visible_files(path)
         if not inside:

@@ -62,7 +62,12 @@ def prepared(picture: Image.Image, model_input: ModelInput) -> np.ndarray:
     size = model_input.rows, model_input.columns
     try:
         if model_input.method == "fit":
-            return _as_imported(picture, size, model_input.fit, model_input.polarity)
+            image = _as_imported(picture, size, model_input.fit, model_input.polarity)
+            if image.max() <= 1 < model_input.maximum:
+                raise InputError(
+                    "there is nothing in the picture: all of it has the colour of the ground."
+                )
+            return image
         # Let the JPEG decoder skip details that scaling would remove.
         picture.draft(None, (2 * SIDE, 2 * SIDE))
         upright = ImageOps.exif_transpose(picture)
@@ -91,7 +96,9 @@ def _has_light_border(grey: Image.Image) -> bool:
     """Tell whether the pixels at the border of a picture are nearer to its lightest pixels."""
     pixels = np.asarray(grey)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return bool(np.median(border) > (int(pixels.min()) + int(pixels.max())) / 2)
+    low, high = int(pixels.min()), int(pixels.max())
+    # A picture of one colour is light or dark by itself.
+    return bool(np.median(border) > ((low + high) / 2 if low < high else 127))
 
 
 def _ground(picture: Image.Image) -> int:
