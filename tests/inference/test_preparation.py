@@ -210,12 +210,19 @@ def with_shade(sheet: Image.Image) -> None:
     sheet.paste(Image.fromarray((np.asarray(sheet) * light).astype(np.uint8)))
 
 
+def with_squares(sheet: Image.Image) -> None:
+    pencil = ImageDraw.Draw(sheet)
+    for place in range(10, 200, 24):
+        pencil.line((0, place, 199, place), 170)
+        pencil.line((place, 0, place, 199), 170)
+
+
 def with_other_writing(sheet: Image.Image) -> None:
     ImageDraw.Draw(sheet).text((4, 4), "no. 7", 60)
 
 
 @pytest.mark.parametrize(
-    "add", [with_dust, with_a_margin, with_a_table, with_shade, with_other_writing]
+    "add", [with_dust, with_a_margin, with_a_table, with_shade, with_squares, with_other_writing]
 )
 def test_what_is_beside_the_digit_is_left_out(add):
     ink = np.zeros((200, 200))

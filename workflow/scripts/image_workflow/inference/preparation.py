@@ -105,7 +105,8 @@ def _ground(picture: Image.Image) -> int:
     """Return black or white as the ground of a picture with transparent areas: not the ink's."""
     if not picture.has_transparency_data:
         return 255
-    pixels = np.asarray(picture.convert("RGBA"), float)
+    reduced = picture.convert("RGBA").reduce(max(max(picture.size) // SIDE, 1))
+    pixels = np.asarray(reduced, float)
     colours, opacity = pixels[..., :3].mean(2), pixels[..., 3]
     return 0 if (colours * opacity).sum() > 127 * opacity.sum() else 255
 
