@@ -30,11 +30,13 @@ def server(
 ) -> Iterator[serving.Server]:
     """A server of that model, from the results alone."""
     if not serving.PYTHON.exists():
-        pytest.skip("needs `make setup-serve`, or SERVE_PYTHON")
+        pytest.skip(serving.REASON)
     folder = tmp_path_factory.mktemp("results alone")
     shutil.copytree(registered_digits / "results", folder / "results")
     with serving.serving(folder) as running:
         yield running
+        # Whatever the tests sent, it wrote no line on the terminal.
+        assert running.stop() == (0, "")
 
 
 @pytest.fixture(scope="module")
