@@ -18,9 +18,9 @@ LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_disk.py
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # The tests of the cloud take as long as all others, so they have a target of their own.
-TESTS := $(filter-out tests/azureml/% $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
+TESTS := $(filter-out tests/azureml/% tests/serving/% $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
-BENCHMARKS := fit job sweep scale parse start processors
+BENCHMARKS := fit job sweep scale parse start processors pictures serve
 
 # The Azure ML SDK v1 needs CPython 3.11: use $(PYTHON) if it is one, otherwise python3.11.
 IS_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
@@ -33,8 +33,8 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 run test test-quick test-changes test-azureml faults fuzz test-long report ui verify reproduce \
-  azureml-demo bench format lint lock docs clean
+.PHONY: help setup setup-azureml setup-azureml-v1 setup-serve run test test-quick test-changes test-azureml test-serve faults fuzz \
+  test-long report predict serve ui verify reproduce azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -45,12 +45,20 @@ setup-azureml: $(V2)  ## install the workflow and the Azure ML SDK v2 into .venv
 
 setup-azureml-v1: .venv-azureml-v1/installed  ## the same with SDK v1 into .venv-azureml-v1: 1.7 GB; needs CPython 3.11
 
+setup-serve: .venv-serve/installed  ## install Azure ML's inference server into .venv-serve: 400 MB
+
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
 	@$(RUN)/python tools/show_receipt.py results/registered.json
 
 report: .venv/installed  ## make results/report.html, one page with all results
 	@$(RUN)/snakemake --cores 1 results/report.html
+
+predict: .venv/installed  ## classify pictures of yours: FILES="seven.jpg more/*.png"
+	@$(RUN)/python workflow/scripts/predict.py $(or $(FILES),$(error Name the pictures: make predict FILES="seven.jpg more/*.png"))
+
+serve: .venv/installed .venv-serve/installed  ## serve the registered model on this machine, with a page to draw on: PORT=5001
+	@$(RUN)/python tools/serve.py $(if $(PORT),--port $(PORT)) $(if $(REGISTERED),--registered "$(REGISTERED)")
 
 ui: .venv/installed  ## open the registered model in MLflow or in the Azure portal
 	@$(RUN)/python tools/ui.py
@@ -76,6 +84,9 @@ test-changes: .venv-dev/installed  ## try 500 single changes and random historie
 # With SDK v1: also the tests of both SDKs together, and of its older NumPy.
 test-azureml: .venv-dev/installed $(V2) $(CLOUD)  ## run the tests of the cloud, as long again; SDK=v1 for SDK v1
 	SDK=$(SDK) $(PYTEST) $(CLOUD_TESTS) $(if $(filter v1,$(SDK)),tests/workflow/test_processors.py)
+
+test-serve: .venv-dev/installed .venv-serve/installed  ## run the tests of the server and of its page
+	$(PYTEST) tests/serving
 
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
 	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(FAULTS))
@@ -120,11 +131,12 @@ HERE = --no-user --target= --root=/ --prefix="$$PWD/$(@D)"
 .venv/installed: requirements/local.txt
 .venv-dev/installed: requirements/dev.txt
 .venv-fuzz/installed: requirements/fuzz.txt
+.venv-serve/installed: requirements/serve.txt
 .venv-azureml/installed: requirements/azureml.txt
 .venv-azureml-v1/installed: requirements/azureml-v1.txt
 .venv-azureml-v1-job/installed: requirements/azureml-v1-job.txt
 $(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
-.venv/installed .venv-dev/installed .venv-fuzz/installed $(V2) $(V1):
+.venv/installed .venv-dev/installed .venv-fuzz/installed .venv-serve/installed $(V2) $(V1):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -I -m venv --clear $(@D)

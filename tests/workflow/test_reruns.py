@@ -10,7 +10,7 @@ from image_workflow.lineage.code import code_files
 from job_graph import OUTPUTS, jobs_of, repeated
 
 DIGITS = {"dataset": "digits"}
-# Rules that a run of the digits without the report does not need.
+# Rules that a run of the digits without the report does not need. predict has its own tests.
 OTHERS = ["convert", "report", "summarize"]
 RULES = sorted(
     {job.removesuffix("_t10k").removesuffix("_test").removesuffix("_train") for job in OUTPUTS}
@@ -177,6 +177,7 @@ USERS = {
     "scripts/preview.py": ["preview"],
     "scripts/register.py": ["register"],
     "scripts/report.py": ["report"],
+    "scripts/score.py": [],
     "scripts/summarize.py": ["summarize"],
     "scripts/train.py": ["train"],
     "scripts/verify.py": [],
