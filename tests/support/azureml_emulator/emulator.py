@@ -81,6 +81,7 @@ class Emulator:
 
     def __exit__(self, *_):
         self.execution.stop()
+        self.online_endpoints.stop()
         self._proxy.stop()
         if self._temporary_folder:
             self._temporary_folder.cleanup()
@@ -142,7 +143,7 @@ class Emulator:
         SDK v2 has archived the version. `metrics`, `datasets` and `environments` are those of SDK
         v1. SDK v2 has `mlflow_metrics` by run, `jobs`, the properties of each job as the client
         sent them, by the job's name, and `data`, `environments_v2` and `codes`, the properties of
-        each version by name and version.
+        each version by name and version, and `endpoints` with their traffic and deployments.
         """
         with self.lock:
             value = {
@@ -159,6 +160,7 @@ class Emulator:
                 "environments_v2": self.environment_assets.versions,
                 "codes": self.code_assets.versions,
                 "computes": self.arm.computes,
+                "endpoints": self.online_endpoints.state(),
                 "blobs": self.blobs.sizes(),
             }
             return json.loads(json.dumps(value))

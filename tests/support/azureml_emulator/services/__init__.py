@@ -19,7 +19,9 @@ from .jobs import Jobs
 from .metrics import Metrics
 from .model_assets import ModelAssets
 from .models import Models
+from .online_endpoints import OnlineEndpoints
 from .opendatasets import OpenDatasets
+from .scoring import Scoring
 from .snapshots import Snapshots
 from .telemetry import Telemetry
 
@@ -44,6 +46,8 @@ SERVICES = (
     EnvironmentAssets,
     CodeAssets,
     ModelAssets,
+    OnlineEndpoints,
+    Scoring,
     Telemetry,
     Control,
 )

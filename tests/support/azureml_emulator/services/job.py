@@ -162,7 +162,7 @@ class Job(threading.Thread):
                 self._pause(0.1)
             return process.returncode
         finally:
-            _terminate_group(process)
+            terminate_group(process)
 
     def _environment(self) -> dict[str, str]:
         # Keep only those of the emulator's own variables that a new node would have.
@@ -243,7 +243,7 @@ def copy_files(files: dict[str, Path], folder: Path) -> Path:
     return folder
 
 
-def _terminate_group(process: subprocess.Popen) -> None:
+def terminate_group(process: subprocess.Popen) -> None:
     """End all processes that are left in a job's process group."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + TERMINATION_SECONDS

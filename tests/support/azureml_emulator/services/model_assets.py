@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 
 from ..messages import Request, Response, ServiceError, json_response, now, page_response, route
 from .assets import is_listed
@@ -71,6 +72,10 @@ class ModelAssets(ArmService):
         """Delete a version of a model. Only SDK v1 has a method for this."""
         del self.emulator.models.models[self._model(name, version)["id"]]
         return json_response({})
+
+    def files(self, name: str, version: str) -> dict[str, Path]:
+        """Return the files of a version."""
+        return self.emulator.datastores.files(self._address(self._model(name, version)))
 
     def _versions(self, name: str) -> list[dict]:
         models = [model for model in self.emulator.models.models.values() if model["name"] == name]
