@@ -41,6 +41,7 @@ DEFAULTS = {
             "max_nodes": 4,
             "idle_seconds": 120,
         },
+        "endpoint": {"name": "", "instance_type": "Standard_D2as_v4", "instance_count": 1},
         "dataset_name": "",
         "environment_name": "tutorial-env",
         "run_limit_seconds": 7200,

@@ -10,7 +10,7 @@ rule azureml_status:
         python=PYTHON,
         program=SCRIPTS / "azureml_status.py",
     message:
-        "Show the workspace, its cluster, the active runs and the registered versions"
+        "Show the workspace, its cluster, active runs, registered versions and endpoints"
     shell:
         "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q}"
         " --experiment-name {params.backend[experiment_name]:q}"
@@ -44,3 +44,41 @@ rule azureml_cleanup:
     shell:
         "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q}"
         " --confirm {params.backend[confirm]} --log {log}"
+
+
+rule azureml_deploy:
+    log:
+        "results/logs/azureml_deploy.log",
+    handover: True
+    params:
+        estimator=ESTIMATOR_OPTIONS,
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "azureml_deploy.py",
+        scoring_program=SCRIPTS / "score.py",
+        environment=MERGED.get("serve.yaml", WORKFLOW / "envs/serve.yaml"),
+    message:
+        "Deploy the version in results/registered.json to an online endpoint"
+    shell:
+        "{params.python:q} {params.program:q} --receipt results/registered.json"
+        " --model results/model.pkl {params.estimator[folder]:q}"
+        " --dataset-file results/dataset.json --test-images results/arrays/test-images.npy"
+        " --scoring-program {params.scoring_program:q} --environment {params.environment:q}"
+        " --azureml {params.backend[azureml]:q} --model-name {params.backend[model_name]:q}"
+        " --log {log}"
+
+
+rule azureml_undeploy:
+    log:
+        "results/logs/azureml_undeploy.log",
+    handover: True
+    params:
+        backend=BACKEND,
+        python=PYTHON,
+        program=SCRIPTS / "azureml_undeploy.py",
+    message:
+        "Delete the online endpoint of azureml_deploy"
+    shell:
+        "{params.python:q} {params.program:q} --azureml {params.backend[azureml]:q}"
+        " --model-name {params.backend[model_name]:q} --confirm {params.backend[confirm]}"
+        " --log {log}"

@@ -4,11 +4,10 @@ import image_workflow.start  # noqa: F401
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from image_workflow.backends.azureml import failures, state
-from image_workflow.backends.azureml.session import run_with_sdk
+from image_workflow.backends.azureml.session import confirm, run_with_sdk
 from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.command import log
 from image_workflow.errors import UserError
@@ -45,18 +44,6 @@ def main(options: argparse.Namespace) -> None:
         log.info("%sd: %s %s", how, kind.removesuffix("s"), name)
     # The receipt's version no longer exists; the next call registers again.
     RECEIPT.unlink(missing_ok=True)
-
-
-def confirm(answer: str) -> None:
-    """Return if the user agrees; raise UserError if not, or if there is no terminal to ask at."""
-    if answer == "yes":
-        return
-    if not sys.stdin.isatty():
-        raise UserError("nothing was deleted. To delete all this, add --config confirm=yes.")
-    sys.stderr.write("Delete all this? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("nothing was deleted.")
 
 
 if __name__ == "__main__":

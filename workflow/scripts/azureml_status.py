@@ -1,4 +1,4 @@
-"""Show the workspace, its cluster, the active runs, and the registered versions."""
+"""Show the workspace, its cluster, the active runs, the registered versions, and the endpoints."""
 
 import image_workflow.start  # noqa: F401
 
@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 
-from image_workflow.backends.azureml import failures, state
+from image_workflow.backends.azureml import endpoint, failures, state
 from image_workflow.backends.azureml.runs import FINAL
 from image_workflow.backends.azureml.session import run_with_sdk
+from image_workflow.backends.azureml.watching import described
 from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.backends.settings import compute_settings
 from image_workflow.command import log
@@ -39,6 +40,13 @@ def main(options: argparse.Namespace) -> None:
             *(model.name, model.version, model.tags.get("accuracy"), model.run_id),
         )
     log.info("%d registered versions of %s", len(models), options.model_name)
+    if workspace.endpoints:
+        with failures.step("list the endpoints", AGAIN):
+            for found in endpoint.ours(workspace.endpoints):
+                log.info(
+                    "endpoint %s: %s, %s",
+                    *(found.name, described(found), found.scoring_uri),
+                )
 
 
 if __name__ == "__main__":

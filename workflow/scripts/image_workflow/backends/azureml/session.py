@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from image_workflow.backends.azureml.failures import without_secrets
 from image_workflow.backends.azureml.signin import PRINCIPALS
 from image_workflow.command import log, run
+from image_workflow.errors import UserError
 
 
 class Redacting(logging.Filter):
@@ -45,8 +46,10 @@ class _LogFile(io.TextIOBase):
     """A stream that writes its lines to the log file."""
 
     def write(self, text: str) -> int:
-        for line in filter(str.strip, text.splitlines()):
-            logging.info("printed: %s", line)
+        for line in text.splitlines():
+            # SDK v2 prints a dot at each look at an operation.
+            if line.strip(" ."):
+                logging.info("printed: %s", line)
         return len(text)
 
 
@@ -79,3 +82,21 @@ def _run_quietly(main, options) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     with contextlib.redirect_stdout(_LogFile()):
         main(options)
+
+
+def confirm(answer: str) -> None:
+    """Return if the user agrees; raise UserError if not, or if there is no terminal to ask at.
+
+    Parameters
+    ----------
+    answer : {"yes", "no"}
+        The setting confirm.
+    """
+    if answer == "yes":
+        return
+    if not sys.stdin.isatty():
+        raise UserError("nothing was deleted. To delete all this, add --config confirm=yes.")
+    sys.stderr.write("Delete all this? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was deleted.")

@@ -1,11 +1,12 @@
 """The interface to a workspace, which SDK v1 and SDK v2 implement.
 
-The backend, and the commands ``azureml_status``, ``azureml_cancel`` and ``azureml_cleanup``, use
-nothing else of an SDK. So they do the same with either.
+The backend, and the commands whose names begin with ``azureml_``, use nothing else of an SDK. So
+they do the same with either.
 """
 
 import importlib.metadata
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -137,6 +138,114 @@ class ModelVersion:
         return f"{self.name}:{self.version}"
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """Machines that answer requests with one version of a model.
+
+    Attributes
+    ----------
+    name : str
+    state : str
+        Such as Creating, Succeeded or Failed.
+    tags : dict of str
+    """
+
+    name: str
+    state: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An online endpoint: an address, and the deployments that answer there.
+
+    Attributes
+    ----------
+    name, state : str
+    scoring_uri : str
+        The address.
+    traffic : dict of int
+        The percentage of the requests that each deployment gets, without those that get none.
+    tags : dict of str
+    deployments : dict of Deployment
+        By name.
+    """
+
+    name: str
+    state: str
+    scoring_uri: str
+    traffic: dict[str, int]
+    tags: dict[str, str]
+    deployments: dict[str, Deployment]
+
+
+@dataclass(frozen=True)
+class DeploymentRequest:
+    """A deployment to create.
+
+    Attributes
+    ----------
+    endpoint, name : str
+    model : str
+        The name and the version of the registered model, such as sklearn_mnist:1.
+    source : pathlib.Path
+        The folder with the scoring script, and nothing else.
+    script : str
+        The scoring script's file name.
+    environment : object
+        As returned by :meth:`Workspace.register_environment`.
+    instance_type : str
+    instance_count : int
+    tags : dict of str
+    """
+
+    endpoint: str
+    name: str
+    model: str
+    source: Path
+    script: str
+    environment: object
+    instance_type: str
+    instance_count: int
+    tags: dict[str, str]
+
+
+class Endpoints(Protocol):
+    """The online endpoints of a workspace.
+
+    As with :class:`Workspace`, every method returns within a deadline, and may raise any exception.
+    ``create``, ``deploy`` and ``direct`` return when the service has begun. Then :meth:`find` shows
+    the state, and the function that they return gives the service's message if it has failed.
+    """
+
+    def names(self) -> list[str]:
+        """Return the names of all endpoints."""
+
+    def find(self, name: str) -> Endpoint | None:
+        """Return the endpoint of this name, or None."""
+
+    def create(self, name: str, tags: dict[str, str]) -> Callable[[], str]:
+        """Create an endpoint without a deployment, whose users need a key."""
+
+    def deploy(self, request: DeploymentRequest) -> Callable[[], str]:
+        """Create a deployment, which gets no requests yet."""
+
+    def direct(self, name: str, deployment: str) -> Callable[[], str]:
+        """Let a deployment answer all requests to its endpoint."""
+
+    def key(self, name: str) -> str:
+        """Return the key of an endpoint, which must not be written or shown."""
+
+    def logs(self, name: str, deployment: str) -> str:
+        """Return the last lines that a deployment's server has written."""
+
+    def delete_deployment(self, name: str, deployment: str) -> None:
+        """Delete a deployment, and wait until it is gone."""
+
+    def delete(self, name: str) -> None:
+        """Delete an endpoint with its deployments, and wait until it is gone."""
+
+
 class Workspace(Protocol):
     """An open workspace.
 
@@ -157,6 +266,8 @@ class Workspace(Protocol):
         ``archive``.
     kept : dict of str
         Why cleaning up keeps things of the other kinds, by kind.
+    endpoints : Endpoints or None
+        None with SDK v1, which knows no online endpoints.
     """
 
     info: dict[str, str]
@@ -164,6 +275,7 @@ class Workspace(Protocol):
     unused_packages: tuple[str, ...]
     removal: dict[str, str]
     kept: dict[str, str]
+    endpoints: Endpoints | None
 
     # ---- Runs
 

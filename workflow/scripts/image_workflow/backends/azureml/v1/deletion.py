@@ -59,4 +59,5 @@ KEPT = {
     "environments": "which SDK v1 cannot delete",
     "runs": "which SDK v1 cannot delete",
     "data": "which SDK v2 can archive: .venv-azureml/bin/snakemake azureml_cleanup",
+    "endpoints": "which SDK v2 can delete: .venv-azureml/bin/snakemake azureml_undeploy",
 }

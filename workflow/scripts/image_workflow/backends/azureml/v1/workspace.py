@@ -27,6 +27,7 @@ class WorkspaceV1:
     unused_packages = ()
     removal = deletion.REMOVAL
     kept = deletion.KEPT
+    endpoints = None
 
     def __init__(self, workspace):
         self.workspace = workspace

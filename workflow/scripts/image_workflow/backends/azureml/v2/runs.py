@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
 from image_workflow.backends.azureml import failures
 from image_workflow.backends.azureml.uploads import FOLDER
@@ -48,7 +49,7 @@ def submit(client, storage: Storage, submission: Submission, workspace_info: dic
     job = command(
         name=submission.run_id,
         experiment_name=submission.experiment,
-        code=upload_code(storage, submission, workspace_info),
+        code=upload_code(storage, submission.source, workspace_info),
         command=f"{shlex.join(script)} ${{{{inputs.arrays}}}} {shlex.join(submission.arguments)}",
         inputs={"arrays": Input(type="uri_folder", path=submission.data, mode="ro_mount")},
         environment=submission.environment,
@@ -67,9 +68,8 @@ def submit(client, storage: Storage, submission: Submission, workspace_info: dic
         return found
 
 
-def upload_code(storage: Storage, submission: Submission, workspace_info: dict) -> str:
-    """Send the training script to a path with its checksum, and return the address."""
-    source = submission.source
+def upload_code(storage: Storage, source: Path, workspace_info: dict) -> str:
+    """Send a folder with a script to a path with its checksum, and return the address."""
     files = {
         path.relative_to(source).as_posix(): path
         for path in sorted(source.rglob("*"))

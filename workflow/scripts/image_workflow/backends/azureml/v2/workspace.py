@@ -13,6 +13,7 @@ from image_workflow.backends.azureml.v2 import (
     assets,
     compute,
     data,
+    endpoints,
     environment,
     models,
     runs,
@@ -39,6 +40,7 @@ POLLING_SECONDS = 5
 
 #: What happens to each kind in the ledger, in this order, and why the others are kept.
 REMOVAL = {
+    "endpoints": "delete",
     "models": "archive",
     "data": "archive",
     "environments": "archive",
@@ -70,6 +72,7 @@ class WorkspaceV2:
     def __init__(self, client, credential, info: dict[str, str]):
         self.client, self.info = client, info
         self.storage = storage.Storage(client, credential)
+        self.endpoints = endpoints.OnlineEndpoints(client, self.storage, info)
         self._logs: dict[str, dict[str, bytes]] = {}
 
     def find_run(self, run_id: str) -> Run | None:
@@ -155,7 +158,9 @@ class WorkspaceV2:
         return folder / "model"
 
     def delete(self, kind: str, name: str, created: dict[str, list[str]]) -> None:
-        if kind == "clusters":
+        if kind == "endpoints":
+            self.endpoints.delete(name)
+        elif kind == "clusters":
             compute.delete(self.client, name)
         elif kind == "paths":
             datastore = within(ANSWER_SECONDS, self.storage.default_datastore)
