@@ -23,6 +23,7 @@ try:
             "pictures.yaml",
             "predict.yaml",
             "register.yaml",
+            "serve.yaml",
         ]:
             folder = Path(".snakemake/environments").absolute()
             MERGED[name] = write_merged(environments[name], packages, folder)
