@@ -109,8 +109,8 @@ def main(options: argparse.Namespace) -> None:
             [
                 f"{row['images']:,}",
                 row["what"],
-                f"{row['p50_ms']:.3g}",
-                f"{row['p99_ms']:.3g}",
+                f"{row['p50_ms']:,.1f}",
+                f"{row['p99_ms']:,.1f}",
                 f"{row['images_a_second']:,.0f}",
             ]
             for row in rows
