@@ -75,7 +75,7 @@ def loaded(folder: Path) -> ImageClassifier:
     whose model takes pixels from 0 to 1. The description of its input is beside the model or beside
     this file.
     """
-    found = [*folder.rglob("model.skops"), *folder.rglob("model.pkl")]
+    found = [*folder.rglob("model.skops"), *folder.rglob("*model.pkl")]
     if not found:
         raise FileNotFoundError(f"expected model.skops or model.pkl in {folder}, found neither")
     file = min(found, key=lambda path: len(path.parts))
