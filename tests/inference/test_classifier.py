@@ -120,6 +120,8 @@ def test_whole_numbers_of_json_are_bytes(numbers: list):
         ([["7"]], "found something else"),
         ([[None]], "found something else"),
         ([[True]], "found something else"),
+        ([[True, 2]], "found something else"),
+        ([[[1, 2], [3, False]]], "found something else"),
         ([{}], "found something else"),
         ("7", "found something else"),
         (None, "found something else"),

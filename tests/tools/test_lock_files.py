@@ -12,7 +12,7 @@ from checkout import TOP
 from image_workflow.lineage.pins import pinned_packages
 from lock import locked_versions
 
-LOCKS = ["local.txt", "dev.txt", "azureml.txt"]
+LOCKS = ["local.txt", "dev.txt", "azureml.txt", "serve.txt"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
 
@@ -97,7 +97,7 @@ def test_a_rules_environment_has_the_locked_versions(path: Path):
     assert "python=3.11" in dependencies
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
     # Of Azure ML's own packages the job's lock has the versions; the others' are the same in both.
-    locked = dict(pins("azureml-v1-job.txt")) | dict(pins("local.txt"))
+    locked = dict(pins("azureml-v1-job.txt")) | dict(pins("serve.txt")) | dict(pins("local.txt"))
     required = [Requirement(pin) for pin in pip]
     assert [str(one.specifier) for one in required] == [f"=={locked[one.name]}" for one in required]
 

@@ -18,7 +18,7 @@ PROGRAMS = [
     # The fuzzer has an environment of its own.
     *(
         TOP / f"tools/{name}.py"
-        for name in ("documents", "lock", "reproduce", "show_receipt", "ui")
+        for name in ("documents", "lock", "reproduce", "serve", "show_receipt", "ui")
     ),
 ]
 

@@ -61,6 +61,8 @@ SNAKEMAKE = r"(?:\.venv(?:-azureml(?:-v1)?)?/bin/)?snakemake (.+)"
 #: Commands that need more than a checkout, and the tests below that run them.
 OTHERS = {
     "AZUREML_TEST_CONFIG=/path/to/config.json .venv-dev/bin/python -m pytest -s -k real_workspace",
+    # tests/serving/test_documented_calls.py
+    *commands("```sh" + TEXTS["docs/serve.md"].partition("```sh")[2]),
 }
 
 
@@ -165,7 +167,9 @@ def test_every_documented_command_is_run_by_a_test():
         r"make reproduce RECEIPT=.*",
         r"(?:OPENBLAS_CORETYPE=\w+ )?python (benchmarks|workflow)/.*",
     )
-    kinds += "cd results/raw && gzip .*", r"\.venv/bin/python -(c|m pip install) .*"
+    kinds += r"make serve [A-Z]+=.*", r"make predict FILES=.*"
+    kinds += r"\.venv-serve/bin/python -m pip install .*", r"\.venv-dev/bin/python tests/support/.*"
+    kinds += "cd results/raw && gzip .*", r"\.venv(?:-azureml-v1)?/bin/python -(c|m pip install) .*"
     unknown = [
         command
         for command in COMMANDS
@@ -200,7 +204,7 @@ def test_a_documented_program_takes_its_options(call: str):
 
 
 def test_the_documented_model_can_be_used(digits_run: Checkout):
-    (snippet,) = blocks(README, "python")
+    (snippet,) = blocks(TEXTS["docs/predict.md"], "python")
     images = "import numpy; images = numpy.load('results/arrays/test-images.npy')\n"
     code = f"{images}{snippet}\nprint(len(model.predict(images.reshape(len(images), -1) / 255)))"
     said = subprocess.run(

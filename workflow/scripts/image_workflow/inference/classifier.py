@@ -168,7 +168,8 @@ def images_of_numbers(numbers: list) -> np.ndarray:
         raise InputError(
             f"expected images of one length, found images of another length. {wanted}"
         ) from None
-    if found.dtype.kind not in "iuf":
+    # NumPy would take true among numbers for 1.
+    if found.dtype.kind not in "iuf" or not element_types(numbers) <= {int, float}:
         raise InputError(f"expected numbers, found something else. {wanted}")
     if not np.isfinite(found).all():
         raise InputError(f"expected numbers, found NaN or infinity. {wanted}")
@@ -182,6 +183,15 @@ def images_of_numbers(numbers: list) -> np.ndarray:
             "not divide the pixels by 255: the model does."
         )
     return found.astype(np.uint8)
+
+
+def element_types(numbers: list) -> set[type]:
+    """Return the types of all elements of nested lists that are no lists themselves."""
+    types = set(map(type, numbers))
+    if list in types:
+        parts = (element_types(part) for part in numbers if isinstance(part, list))
+        types = (types - {list}).union(*parts)
+    return types
 
 
 def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
