@@ -154,9 +154,7 @@ def _noise(pixels: np.ndarray) -> float:
 def _ground(pixels: np.ndarray) -> np.ndarray:
     """Return the ground below light strokes: whatever is wider than a third of the picture."""
     width = max(pixels.shape) // 3 | 1
-    opened = ndimage.grey_opening(pixels, width, mode="nearest")
-    smooth = ndimage.uniform_filter(opened, max(width // 3, 1), mode="nearest")
-    return np.minimum(smooth, pixels)
+    return ndimage.grey_opening(pixels, width, mode="nearest")
 
 
 def _shapes(height: np.ndarray, faintest: float, share: float) -> np.ndarray | None:
