@@ -3,6 +3,8 @@
 import csv
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,11 @@ def test_other_pictures_are_predicted_and_another_model_is_used(checkout: Checko
 def test_without_results_they_follow_from_the_download(digits_run: Checkout):
     found = digits_run.planned("-F", TABLE, **DIGITS, predict="results/arrays/test-images.npy")
     assert found.keys() == {"download", "parse", "describe", "train", "predict"}
+
+
+def test_the_registered_version_gives_the_same_table(predicted: Checkout, tmp_path: Path):
+    program = [sys.executable, "workflow/scripts/predict.py", "my pictures"]
+    for reference in ("sklearn_digits", "sklearn_digits/1"):
+        command = [*program, "--registered", reference, "--output", str(tmp_path / "p.csv")]
+        subprocess.run(command, cwd=predicted.path, check=True, capture_output=True)
+        assert (tmp_path / "p.csv").read_bytes() == (predicted.path / TABLE).read_bytes()
