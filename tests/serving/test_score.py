@@ -87,7 +87,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path):
 
 
 REFUSED = {
-    "": "found no JSON",
+    "": "found an empty request. Send JSON with the header",
     "{": "found no JSON",
     "[" * 100_000: "found no JSON: maximum recursion depth",
     "9" * 5000: "found no JSON: Exceeds the limit",

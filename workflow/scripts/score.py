@@ -93,6 +93,12 @@ def loaded(folder: Path) -> ImageClassifier:
 
 def answer(raw: str) -> dict:
     """Return the answer to a request, or raise InputError."""
+    if not raw.strip():
+        # The server reads a body of another type as a form, such as that of curl without the header.
+        raise InputError(
+            f"{EXPECTED}, found an empty request. Send JSON with the header Content-Type: "
+            "application/json."
+        )
     try:
         request = json.loads(raw)
     # The second for a number of too many digits, the third for a list in a list in a list ...
