@@ -345,6 +345,31 @@ print(mlflow.pyfunc.load_model("models:/my_model/1").predict(images)["label"].to
     assert own_files == set(OWN_FILES) - {"notes.txt"}
 
 
+def test_a_class_of_the_user_that_has_only_predict_is_registered(
+    tmp_path: Path, registry_uri: str, monkeypatch
+):
+    text = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Constant(ClassifierMixin, BaseEstimator):
+    def fit(self, rows, labels):
+        return self
+
+    def predict(self, rows):
+        return np.zeros(len(rows), int)
+"""
+    write_files(tmp_path / "own", {"registered_constant.py": text})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    estimator = {"estimator": "registered_constant.py:Constant"}
+    options = write_results(tmp_path, registry_uri, **estimator, estimator_folder=tmp_path / "own")
+    assert registered(options)["version"] == registered(options)["version"] == 1
+    images = np.load(options.data_folder / "test-images.npy")
+    answer = mlflow.pyfunc.load_model("models:/my_model/1").predict(images)
+    assert answer.keys() == {"label"}
+    assert set(answer["label"]) == {CLASS_NAMES["0"]}
+
+
 def stored_files(version: str) -> set[str]:
     """Return the files with code that are stored with a version of my_model."""
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/my_model/{version}"), "code")

@@ -254,15 +254,22 @@ FAULTY = """
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-class NoClasses(ClassifierMixin, BaseEstimator):
+class NothingFitted(ClassifierMixin, BaseEstimator):
     def fit(self, rows, labels):
         return self
 
-class Failing(NoClasses):
-    def fit(self, rows, labels):
-        self.classes_ = np.unique(labels)
-        return self
+    def predict(self, rows):
+        return np.zeros(len(rows), int)
 
+class OtherProbabilities(NothingFitted):
+    def predict_proba(self, rows):
+        return np.ones(len(rows))
+
+class NoProbabilities(NothingFitted):
+    def predict_proba(self, rows):
+        raise ValueError("no idea")
+
+class Failing(NothingFitted):
     def predict(self, rows):
         raise ValueError("no idea")
 
@@ -272,10 +279,29 @@ class Unknown(Failing):
 """
 
 
+def write_faulty(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Write the results of one of these classes, and images to predict."""
+    (folder / "faulty_models.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(folder)
+    module = importlib.import_module("faulty_models")
+    write_results(folder / "results", getattr(module, name)())
+    monkeypatch.delitem(sys.modules, "faulty_models")
+    np.save(folder / "some.npy", IMAGES[:5])
+
+
+@pytest.mark.parametrize("name", ["NothingFitted", "OtherProbabilities", "NoProbabilities"])
+def test_an_own_estimator_that_has_only_predict_gives_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    write_faulty(tmp_path, monkeypatch, name)
+    ended = predict(tmp_path, "some.npy", "--estimator-folder", ".")
+    assert [line.split(": ")[1] for line in ended.stdout.splitlines()] == NAMES[:1] * 5
+    assert ("predict_proba is not used" in ended.stderr) == (name != "NothingFitted")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("NoClasses", "the fitted NoClasses in results/model.pkl has no classes_"),
         ("Failing", "the model's predict failed on 5 images: ValueError: no idea."),
         ("Unknown", "the model's predict failed on 5 images: KeyError: 77"),
     ],
@@ -283,12 +309,7 @@ class Unknown(Failing):
 def test_an_own_estimator_that_fails_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ):
-    (tmp_path / "faulty_models.py").write_text(FAULTY)
-    monkeypatch.syspath_prepend(tmp_path)
-    module = importlib.import_module("faulty_models")
-    write_results(tmp_path / "results", getattr(module, name)())
-    monkeypatch.delitem(sys.modules, "faulty_models")
-    np.save(tmp_path / "some.npy", IMAGES[:5])
+    write_faulty(tmp_path, monkeypatch, name)
     assert message in predict(tmp_path, "some.npy", "--estimator-folder", ".", code=1).stderr
 
 

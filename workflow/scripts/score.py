@@ -94,7 +94,7 @@ def loaded(folder: Path) -> ImageClassifier:
 def answer(raw: str) -> dict:
     """Return the answer to a request, or raise InputError."""
     if not raw.strip():
-        # The server reads a body of another type as a form, such as that of curl without the header.
+        # The server reads a body of another type as a form, such as curl's without the header.
         raise InputError(
             f"{EXPECTED}, found an empty request. Send JSON with the header Content-Type: "
             "application/json."

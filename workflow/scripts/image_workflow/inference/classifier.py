@@ -1,5 +1,6 @@
 """A classifier that takes images as bytes, checks them, and answers with class names."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from image_workflow.inference.model_input import INPUT_FILE, InputError, ModelInput
+
+log = logging.getLogger(__name__)
 
 BLOCK = 4096  # images whose scaled pixels are in memory at once
 MAXIMUM = 255  # the largest byte
@@ -58,7 +61,11 @@ class ImageClassifier:
 
     def __init__(self, pipeline: Pipeline, model_input: ModelInput):
         self.pipeline, self.input = pipeline, model_input
-        self.class_names = [model_input.class_names[int(label)] for label in pipeline.classes_]
+        # A Pipeline refuses a class of the user's own whose fit sets no attribute, so its steps are
+        # called one by one. Such a class may have no classes_ either.
+        (_, self.scaler), (_, self.model) = pipeline.steps
+        labels = np.ravel(getattr(self.model, "classes_", [*model_input.class_names]))
+        self.class_names = [model_input.class_names[int(label)] for label in labels]
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -92,15 +99,36 @@ class ImageClassifier:
         rows = self.checked(images)
         labels, probabilities = [], []
         for block in blocks(rows):
-            predicted = self.pipeline.predict(block)
-            labels += [self.input.class_names[int(label)] for label in predicted]
-            if hasattr(self.pipeline, "predict_proba"):
-                probabilities.append(finite(self.pipeline.predict_proba(block)))
+            scaled = self.scaler.transform(block)
+            labels += [self.input.class_names[int(label)] for label in self.model.predict(scaled)]
+            probabilities.append(self.probabilities(scaled))
+        known = all(block is not None for block in probabilities)
         return Predictions(
             class_names=self.class_names,
             labels=labels,
-            probabilities=np.concatenate(probabilities) if probabilities else None,
+            probabilities=np.concatenate(probabilities) if known else None,
         )
+
+    def probabilities(self, scaled: np.ndarray) -> np.ndarray | None:
+        """Return the probabilities of scaled images, or None if the model has none that are usable.
+
+        The user's class may return anything. Its labels are of use without.
+        """
+        if not hasattr(self.model, "predict_proba"):
+            return None
+        try:
+            found = np.asarray(self.model.predict_proba(scaled), float)
+        except Exception as error:
+            log.warning("the model's predict_proba is not used: %s", error)
+            return None
+        if found.shape != (len(scaled), len(self.class_names)):
+            log.warning(
+                "the model's predict_proba is not used: expected an array of shape %s, found %s",
+                *((len(scaled), len(self.class_names)), found.shape),
+            )
+            return None
+        # scikit-learn divides each row by its sum, which may be 0.
+        return np.nan_to_num(found)
 
     def checked(self, images: np.ndarray) -> np.ndarray:
         """Return the images as rows of bytes, or raise InputError."""
@@ -198,9 +226,3 @@ def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the rows in blocks."""
     for at in range(0, len(rows), BLOCK):
         yield rows[at : at + BLOCK]
-
-
-def finite(probabilities: np.ndarray) -> np.ndarray:
-    """Return the probabilities; a row is 0 if the model gives no class a probability above 0."""
-    # scikit-learn divides each row by its sum, which is 0 there.
-    return np.nan_to_num(np.asarray(probabilities, float))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from image_workflow.errors import UserError
 from image_workflow.inference.classifier import ImageClassifier, byte_pipeline
 from image_workflow.lineage.results import DataSet, Training
@@ -35,16 +37,12 @@ def classifier_of_results(folder: Path, estimator_folder: Path | None) -> ImageC
         model = load_model(model_file, sha256, estimator_folder)
     except (ImportError, AttributeError) as error:
         raise missing_module(model_file, error) from error
-    if not hasattr(model, "classes_"):
-        raise UserError(
-            f"the fitted {type(model).__name__} in {model_file} has no classes_, which name its "
-            "labels. Set them in the fit of its class, and train it again."
-        )
     n_pixels, names = data_set.rows * data_set.columns, data_set.class_names()
     taken = getattr(model, "n_features_in_", n_pixels)
-    if taken != n_pixels or not names.keys() >= {int(label) for label in model.classes_}:
+    labels = {int(label) for label in np.ravel(getattr(model, "classes_", []))}
+    if taken != n_pixels or not names.keys() >= labels:
         raise UserError(
-            f"{model_file} takes {taken} pixels and knows {len(model.classes_)} classes, but the "
+            f"{model_file} takes {taken} pixels and knows {len(labels)} classes, but the "
             f"images of {folder / 'dataset.json'} have {n_pixels} pixels and {len(names)} classes. "
             f"{RUN}"
         )
