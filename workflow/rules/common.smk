@@ -68,3 +68,14 @@ def code_of(program, *environments):
     digests = code_digests(SCRIPTS / program)
     digests |= {name: sha256_of_file(WORKFLOW / "envs" / name) for name in environments}
     return {name: digest[:16] for name, digest in digests.items()}
+
+
+def files_to_predict_with(wildcards):
+    """Return the files of the model, or end with a sentence if there is nothing to predict."""
+    if TO_PREDICT is None:
+        # Snakemake would show the traceback of an exception.
+        sys.exit(
+            "there are no pictures to predict. Name a picture, a folder of pictures or a .npy file: "
+            "snakemake results/predictions.csv --config predict=path/to/photos"
+        )
+    return PREDICT_INPUTS

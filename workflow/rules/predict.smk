@@ -19,20 +19,7 @@ except OSError as error:
 PREDICT_CODE = code_of("predict.py", "predict.yaml") | ESTIMATOR_CODE
 # The table has the names of the files, which begin with the path.
 PREDICT_RECIPE = recipe(str(TO_PREDICT), TO_PREDICT_DIGEST, PREDICT_CODE)
-
-
 PREDICT_INPUTS = ["results/model.pkl", "results/training.json", "results/dataset.json"]
-
-
-def files_to_predict_with(wildcards):
-    """Return the files of the model, or end with a sentence if there is nothing to predict."""
-    if TO_PREDICT is None:
-        # Snakemake would show the traceback of an exception.
-        sys.exit(
-            "there are no pictures to predict. Name a picture, a folder of pictures or a .npy file: "
-            "snakemake results/predictions.csv --config predict=path/to/photos"
-        )
-    return PREDICT_INPUTS
 
 
 rule predict:
