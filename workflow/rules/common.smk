@@ -1,4 +1,4 @@
-# Checks the configuration, chooses the data set, and defines code_of.
+# Checks the configuration, chooses the data set, and defines functions for the rules.
 
 import logging
 import os
