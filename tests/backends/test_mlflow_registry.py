@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import register
+from checkout import TOP
 from image_workflow.backends.mlflow import registry, texts
 from image_workflow.backends.settings import BackendSettings
 from image_workflow.lineage.results import ImageClass
@@ -341,8 +342,28 @@ print(mlflow.pyfunc.load_model("models:/my_model/1").predict(images)["label"].to
     command = [sys.executable, "-I", "-c", code, own_options.registry_uri]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.stdout == f"{expected.tolist()}\n{names}\n", ended.stderr
-    own_files = {name for name in stored_files("1") if not name.startswith("image_workflow/")}
-    assert own_files == set(OWN_FILES) - {"notes.txt"}
+    ours = {f"registered_image_model/{name}.py" for name in ("classifier", "mlflow_loader")}
+    ours.add("registered_image_model/model_input.py")
+    assert stored_files("1") == ours | set(OWN_FILES) - {"notes.txt"}
+
+
+def test_a_process_that_loads_the_model_can_go_on_with_the_workflow(
+    options: Namespace, tmp_path: Path
+):
+    registered(options)
+    code = """
+import sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/my_model/1")
+sys.path.append(sys.argv[2])
+from image_workflow import interrupts
+from image_workflow.inference.classifier import ImageClassifier
+print(len(model.predict(model.input_example)["label"]))
+"""
+    scripts = str(TOP / "workflow/scripts")
+    command = [sys.executable, "-I", "-c", code, options.registry_uri, scripts]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.stdout == "5\n", ended.stderr
 
 
 def test_a_class_of_the_user_that_has_only_predict_is_registered(

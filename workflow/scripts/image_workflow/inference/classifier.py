@@ -12,7 +12,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from image_workflow.inference.model_input import INPUT_FILE, InputError, ModelInput
+# Relative, because a registered model has a copy of this package under another name.
+from .model_input import INPUT_FILE, InputError, ModelInput
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from image_workflow.inference.classifier import ImageClassifier
+# Relative, because a registered model has a copy of this package under another name.
+from .classifier import ImageClassifier
 
 
 class PythonModel:

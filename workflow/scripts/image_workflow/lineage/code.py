@@ -14,29 +14,27 @@ from pathlib import Path
 from image_workflow.lineage.checksums import sha256_of_file, sha256_of_json
 
 
-def code_files(program: Path, top: Path | None = None) -> list[Path]:
-    """Return the program and, sorted, the modules below a folder that it imports, at any depth.
+def code_files(program: Path) -> list[Path]:
+    """Return the program and, sorted, the modules below its folder that it imports, at any depth.
 
     Parameters
     ----------
     program : pathlib.Path
-        A Python file.
-    top : pathlib.Path, optional
-        The folder in which imports are looked up. By default the program's, as Python does.
+        A Python file. Imports are looked up in its folder, as Python does.
     """
     found, waiting = set(), [program]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imported_files(path, top or program.parent)
+            waiting += _imported_files(path, program.parent)
     return [program, *sorted(found - {program})]
 
 
-def copy_code(program: Path, folder: Path, top: Path | None = None) -> None:
-    """Copy the program's files to a folder, with their paths below ``top``, see above."""
-    for path in code_files(program, top):
-        copy = folder / path.relative_to(top or program.parent)
+def copy_code(program: Path, folder: Path) -> None:
+    """Copy the program's files to a folder, with their paths below the program's folder."""
+    for path in code_files(program):
+        copy = folder / path.relative_to(program.parent)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
 

@@ -32,7 +32,9 @@ logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
 
 EXAMPLES = 5  # test images in the model's input example
 LOADER = Path(mlflow_loader.__file__)
-SCRIPTS = LOADER.parents[2]
+#: The name of the copy of our code. With its own name it would hide the workflow's package from a
+#: process that has loaded a version.
+PACKAGE = "registered_image_model"
 
 
 def log_model(registration: Registration) -> ModelInfo:
@@ -44,7 +46,7 @@ def log_model(registration: Registration) -> ModelInfo:
     example = find_array(registration.data_folder, "test-images")[:EXAMPLES]
     answer = mlflow_loader.PythonModel(ImageClassifier(pipeline, model_input)).predict(example)
     with tempfile.TemporaryDirectory() as folder:
-        copy_code(LOADER, Path(folder), SCRIPTS)
+        copy_code(LOADER, Path(folder, PACKAGE))
         if file:
             # MLflow would store the folder of a module with everything in it.
             copy_code(file, Path(folder))
@@ -79,7 +81,5 @@ def save_model(path: str, mlflow_model: Model, model_input: ModelInput, **option
     mlflow.sklearn.save_model(path=path, mlflow_model=mlflow_model, **options)
     model_input.write(Path(path, INPUT_FILE))
     called = mlflow_model.flavors[mlflow.pyfunc.FLAVOR_NAME]
-    called[mlflow.pyfunc.MAIN] = (
-        LOADER.relative_to(SCRIPTS).with_suffix("").as_posix().replace("/", ".")
-    )
+    called[mlflow.pyfunc.MAIN] = f"{PACKAGE}.{LOADER.stem}"
     mlflow_model.save(str(Path(path, MLMODEL_FILE_NAME)))
