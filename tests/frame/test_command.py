@@ -19,7 +19,8 @@ from picture_checks import data_set_of
 from training import write_training_file
 
 SCRIPTS = TOP / "workflow/scripts"
-PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py"))
+# A server runs score.py.
+PROGRAMS = sorted(path.name for path in SCRIPTS.glob("*.py") if path.name != "score.py")
 
 # A program with the frame of the workflow's programs. Its argument decides what it does.
 BREW = f"""

@@ -24,7 +24,7 @@ from training import write_training_file
 SCRIPTS = TOP / "workflow/scripts"
 # What describe.py takes from a data set's entry.
 TEXTS = {"name": "data", "description": None, "license": None}
-ENTRY = TEXTS | {"classes": [], "polarity": "light_on_dark", "files": {}}
+ENTRY = TEXTS | {"classes": [], "polarity": "light_on_dark", "prepare": "mnist", "files": {}}
 
 
 def make_results(data: Path, rates: list[str], threads: int) -> dict[str, str]:

@@ -79,12 +79,16 @@ KINDS = {
     "config": (
         CONFIG,
         checked({}, CONFIG, "config") | {"parameters": {"alpha": "x"}, "regularization": [1]},
-        ["dataset", "estimator", "parameters.alpha", "extra_packages", "azureml.workspace_config"],
+        [
+            *("dataset", "estimator", "parameters.alpha", "extra_packages", "predict"),
+            "azureml.workspace_config",
+        ],
     ),
     "IDX files": (
         IDX_FILES,
         IDX_ENTRY
         | {"description": "x", "license": "x", "classes": ["a", "b"], "polarity": "as_is"}
+        | {"prepare": "mnist"}
         | {"sources": [{"folder": "x"}, {"https": "https://a"}, {"npm": "a@1.0.0"}, *ENUMS]},
         [*DESCRIPTIONS, "sources.0.folder"],
     ),
