@@ -13,7 +13,7 @@ PYTEST = $(DEV)/python -m pytest -n $(shell $(DEV)/python -c 'import os; print(o
 CHANGES := tests/workflow/test_whatever_happened.py tests/workflow/test_reproduce.py \
   $(wildcard tests/workflow/test_reruns*.py)
 # The longest files come first, so that no process works alone at the end.
-LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_disk.py
+LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_registry.py tests/faults/test_disk.py
 # Faults that take long have a target of their own: those that are injected, and the field cases.
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
