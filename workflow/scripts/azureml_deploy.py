@@ -17,7 +17,7 @@ from image_workflow.backends.azureml.workspace import open_workspace
 from image_workflow.command import log
 from image_workflow.errors import UserError
 from image_workflow.imports import add_estimator_folder_option
-from image_workflow.inference.classifier import ImageClassifier, byte_pipeline
+from image_workflow.inference.classifier import ImageClassifier
 from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.results import DataSet, Receipt
 from image_workflow.lineage.verification import settings_of
@@ -87,7 +87,6 @@ def service(options: argparse.Namespace, receipt: Receipt) -> Service:
     model = load_model(options.model, receipt.sha256["model"], folder)
     images = np.load(options.test_images, mmap_mode="r")[:TEST_IMAGES]
     model_input = data_set.model_input()
-    pipeline = byte_pipeline(model, model_input.rows * model_input.columns)
     return Service(
         model=receipt.id,
         model_sha256=receipt.sha256["model"],
@@ -96,7 +95,7 @@ def service(options: argparse.Namespace, receipt: Receipt) -> Service:
         estimator_file=settings.file,
         environment=options.environment,
         images=images,
-        labels=ImageClassifier(pipeline, model_input).predict(images).labels,
+        labels=ImageClassifier.from_model(model, model_input).predict(images).labels,
     )
 
 

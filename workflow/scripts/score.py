@@ -20,7 +20,7 @@ import joblib
 import numpy as np
 from PIL import Image
 
-from image_workflow.inference.classifier import ImageClassifier, byte_pipeline, images_of_numbers
+from image_workflow.inference.classifier import ImageClassifier, images_of_numbers
 from image_workflow.inference.model_input import INPUT_FILE, InputError, ModelInput
 from image_workflow.inference.preparation import prepared, read_picture
 
@@ -85,10 +85,7 @@ def loaded(folder: Path) -> ImageClassifier:
         return ImageClassifier.load(file.parent)
     places = [file.parent / INPUT_FILE, Path(__file__).resolve().with_name(INPUT_FILE)]
     model_input = ModelInput.read(next(filter(Path.exists, places), places[0]))
-    model = joblib.load(file)
-    return ImageClassifier(
-        byte_pipeline(model, model_input.rows * model_input.columns), model_input
-    )
+    return ImageClassifier.from_model(joblib.load(file), model_input)
 
 
 def answer(raw: str) -> dict:

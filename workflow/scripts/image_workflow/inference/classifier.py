@@ -69,6 +69,11 @@ class ImageClassifier:
         self.class_names = [model_input.class_names[int(label)] for label in labels]
 
     @classmethod
+    def from_model(cls, model: ClassifierMixin, model_input: ModelInput) -> Self:
+        """Return the classifier of a fitted model, which takes pixels scaled to 0-1."""
+        return cls(byte_pipeline(model, model_input.rows * model_input.columns), model_input)
+
+    @classmethod
     def load(cls, folder: Path) -> Self:
         """Return the classifier that :mod:`image_workflow.backends.mlflow` saved in a folder.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from image_workflow.errors import UserError
-from image_workflow.inference.classifier import ImageClassifier, byte_pipeline
+from image_workflow.inference.classifier import ImageClassifier
 from image_workflow.lineage.results import DataSet, Training
 from image_workflow.models.estimator import load_model
 
@@ -46,7 +46,7 @@ def classifier_of_results(folder: Path, estimator_folder: Path | None) -> ImageC
             f"images of {folder / 'dataset.json'} have {n_pixels} pixels and {len(names)} classes. "
             f"{RUN}"
         )
-    return ImageClassifier(byte_pipeline(model, n_pixels), data_set.model_input())
+    return ImageClassifier.from_model(model, data_set.model_input())
 
 
 def missing_module(model: Path | str, error: Exception) -> UserError:

@@ -22,7 +22,7 @@ from image_workflow.backends.mlflow.texts import (
 )
 from image_workflow.data.arrays import find_array
 from image_workflow.inference import mlflow_loader
-from image_workflow.inference.classifier import ImageClassifier, byte_pipeline
+from image_workflow.inference.classifier import ImageClassifier
 from image_workflow.inference.model_input import INPUT_FILE, ModelInput
 from image_workflow.lineage.code import copy_code
 from image_workflow.models.estimator import load_model
@@ -42,9 +42,9 @@ def log_model(registration: Registration) -> ModelInfo:
     file = registration.estimator_file
     model = load_model(registration.model, registration.sha256["model"], file and file.parent)
     model_input = registration.data_set.model_input()
-    pipeline = byte_pipeline(model, model_input.rows * model_input.columns)
+    classifier = ImageClassifier.from_model(model, model_input)
     example = find_array(registration.data_folder, "test-images")[:EXAMPLES]
-    answer = mlflow_loader.PythonModel(ImageClassifier(pipeline, model_input)).predict(example)
+    answer = mlflow_loader.PythonModel(classifier).predict(example)
     with tempfile.TemporaryDirectory() as folder:
         copy_code(LOADER, Path(folder, PACKAGE))
         if file:
@@ -54,7 +54,7 @@ def log_model(registration: Registration) -> ModelInfo:
             artifact_path=None,
             name="model",
             flavor=sys.modules[__name__],
-            sk_model=pipeline,
+            sk_model=classifier.pipeline,
             model_input=model_input,
             code_paths=sorted(map(str, Path(folder).iterdir())),
             serialization_format=serialization_format(registration),
