@@ -18,7 +18,10 @@ min_version("9.19")
 # ---- Configuration: config/README.md describes every key -----------------------------------
 
 
-configfile: "config/config.yaml"
+include: "workflow/rules/folders.smk"
+
+
+configfile: own_or_shipped("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"

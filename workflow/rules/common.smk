@@ -41,7 +41,7 @@ for name in os.environ.keys() - {"PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYT
         del os.environ[name]
 
 # The shipped data sets, and the user's own.
-ENTRY_FILES = [Path("config/datasets.yaml"), Path("config/my_datasets.yaml")]
+ENTRY_FILES = [own_or_shipped(f"config/{name}.yaml") for name in ("datasets", "my_datasets")]
 
 # An empty section has no parameters. And Snakemake adds the parameters of this call to those in
 # config.yaml, which belong to the estimator in config.yaml.

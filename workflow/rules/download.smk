@@ -42,6 +42,8 @@ rule download:
         dataset=DATASET_NAME,
         # A UserDict, because Snakemake must not compare the sources.
         entry=UserDict(json=json.dumps({key: DATASET[key] for key in ("files", "sources")})),
+        # A Path, which Snakemake does not compare: where the files are kept changes no result.
+        cache=SHARED / "downloads",
         python=PYTHON,
         program=SCRIPTS / "download.py",
         code=DOWNLOAD_CODE,
@@ -49,6 +51,6 @@ rule download:
     message:
         "Download the {wildcards.part} files of {params.dataset}"
     shell:
-        "{params.python:q} {params.program:q} --entry {params.entry[json]:q}"
+        "{params.python:q} {params.program:q} --entry {params.entry[json]:q} --cache {params.cache:q}"
         " {output.images} {output.labels}"
         " --record {output.record} {params.recipe} --log {log}"

@@ -131,4 +131,4 @@ def request_repeats(wildcards):
         workflow.dag.forcefiles.update(jobs)
         for reason in jobs.values():
             logger.info(f"Out of date: {reason}.")
-    return "config/datasets.yaml"
+    return ENTRY_FILES[0]

@@ -17,7 +17,7 @@ REGISTRATION = {
     "training": TRAINING,
     "model_name": MODEL_NAME,
     "experiment_name": EXPERIMENT_NAME,
-    "registry_uri": config["registry_uri"],
+    "registry_uri": REGISTRY_URI,
     "configuration": json.dumps(CONFIGURATION, sort_keys=True),
 }
 REGISTER_CODE = (

@@ -6,6 +6,7 @@ is not found any more, or the copy writes into the original.
 
 import json
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -51,6 +52,22 @@ def database_path(registry_uri: str) -> Path | None:
     """
     found = re.match(r"sqlite(?:\+pysqlite)?:///([^?]+)", registry_uri)
     return Path(found[1]).resolve() if found and found[1] != ":memory:" else None
+
+
+def relative_to(folder: Path, registry_uri: str) -> str:
+    """Return a registry's URI, in which a relative path of an SQLite file begins at a folder.
+
+    Examples
+    --------
+    >>> relative_to(Path("../.."), "sqlite:///registry/mlflow.db")
+    'sqlite:///../../registry/mlflow.db'
+    >>> relative_to(Path("../.."), "sqlite:////srv/models/mlflow.db")
+    'sqlite:////srv/models/mlflow.db'
+    """
+    found = re.match(r"(sqlite(?:\+pysqlite)?:///)(?!:memory:)([^/].*)", registry_uri)
+    if folder == Path() or not found:
+        return registry_uri
+    return found[1] + os.path.join(folder, found[2])
 
 
 def artifact_root(database: Path) -> str:

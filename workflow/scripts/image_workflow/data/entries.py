@@ -53,11 +53,23 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
                     f"{where} needs `images`, the path of your images, or `files` and `sources`."
                 )
             entries[name] = checked(entry, kinds[kind], where)
+            _resolve_paths(entries[name], file.parents[1])
             if kind == "files":
                 # Some programs print checksums in capital letters.
                 checksums = entry["files"].items()
                 entries[name]["files"] = {key: sha256.lower() for key, sha256 in checksums}
     return entries
+
+
+def _resolve_paths(entry: dict, top: Path) -> None:
+    """Let the relative paths of an entry begin at ``top``, the folder that contains its config/."""
+    for place, keys in [
+        (entry, FILE_KEYS),
+        *((each, ["folder"]) for each in entry.get("sources", [])),
+    ]:
+        for key in place.keys() & keys:
+            if top != Path() and not place[key].startswith(("~", "$")):
+                place[key] = os.path.join(top, place[key])
 
 
 def _entries_of(file: Path, optional: bool) -> dict:
