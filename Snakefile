@@ -25,6 +25,7 @@ configfile: own_or_shipped("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/container.smk"
 include: "workflow/rules/locks.smk"
 include: "workflow/rules/backend.smk"
 include: "workflow/rules/estimator.smk"

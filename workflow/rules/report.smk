@@ -86,6 +86,8 @@ rule report:
     log:
         "results/logs/report.log",
     handover: True
+    container:
+        None
     params:
         configuration=REPORT_CONFIG,
         # The Snakemake that runs, whatever environments the other rules have.
