@@ -1,6 +1,8 @@
 """Test which images are held out to compare regularization rates."""
 
+import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from image_workflow.errors import UserError
-from image_workflow.models.sweep import held_out
+from image_workflow.models.sweep import held_out, mapped_part
 from samples import labelled_images
 
 LABELS = arrays.arrays(np.uint8, st.integers(0, 60), elements=st.sampled_from([0, 3, 7, 255]))
@@ -66,3 +68,16 @@ def test_too_few_images_are_refused(labels: list[int]):
     assert message.startswith("expected enough images to hold out 0.16667 of each class")
     assert f"found {len(labels)} images of {len(set(labels))} classes." in message
     assert message.endswith("instead of a list, such as one regularization rate, or add images.")
+
+
+def test_a_part_has_the_images_of_its_mask_and_is_not_in_memory(tmp_path: Path):
+    images = np.random.default_rng(0).integers(0, 256, (20_001, 28, 28), np.uint8)
+    mask = held_out(images[:, 0, 0] % 10, 0.5, seed=42)
+    tracemalloc.start()
+    part = mapped_part(images, mask, tmp_path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (part == images[mask]).all()
+    assert most < part.nbytes
+    assert not part.flags.writeable
+    assert not list(tmp_path.iterdir())  # Nothing is left if the program is killed now.

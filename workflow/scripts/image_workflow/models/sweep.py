@@ -7,6 +7,7 @@ candidates as they are, and scores can be kept from one call to the next.
 
 import json
 import logging
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 NEAR = 100  # within this factor of rate 1, a candidate starts from the rough fit at rate 1
 ROUGH_TOL = 1e-3  # relative gradient of the rough fit
 CANDIDATE_TOL = 3e-9  # relative gradient of a candidate; small, so every processor scores it alike
+BLOCK = 4096  # images to copy at once
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -62,6 +64,29 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
             "images."
         )
     return mask
+
+
+def mapped_part(images: np.ndarray, mask: np.ndarray, folder: Path | None) -> np.ndarray:
+    """Return the images where the mask is True, as a memory map.
+
+    In memory they would take as much as the data set. They are in a file without a name, which
+    takes disk space until the process ends, however it ends.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, rows, columns)
+        May be a memory map.
+    mask : ndarray of bool, shape (n,)
+        True for at least one image.
+    folder : pathlib.Path or None
+        A folder on the disk to write to. None is the system's folder for temporary files.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for at in range(0, len(images), BLOCK):
+            block = slice(at, at + BLOCK)
+            file.write(np.ascontiguousarray(images[block][mask[block]]).data)
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=(int(mask.sum()), *images.shape[1:]))
 
 
 def file_name(point: dict, estimator: str) -> str:
@@ -125,6 +150,7 @@ def sweep(
     settings: TrainingSettings,
     threads: int,
     kept: Candidates,
+    folder: Path | None = None,
 ) -> Sweep:
     """Score each point of the grid on the held-out images and choose the best.
 
@@ -141,6 +167,8 @@ def sweep(
         The scores do not depend on it.
     kept : Candidates
         Supplies the scores of earlier calls, and keeps the new ones.
+    folder : pathlib.Path, optional
+        Where to keep both parts of the training set meanwhile, see :func:`mapped_part`.
     """
     mask = held_out(labels, settings.validation_fraction, settings.seed)
     points = settings.points()
@@ -151,7 +179,9 @@ def sweep(
         *(len(points), mask.sum(), len(mask), len(points) - len(missing)),
     )
     if missing:
-        training, validation = ((images[part], labels[part]) for part in (~mask, mask))
+        training, validation = (
+            (mapped_part(images, part, folder), labels[part]) for part in (~mask, mask)
+        )
         fit = candidate_fit(training, missing, settings, threads)
     for number, point in enumerate(points):
         if candidates[number] is None:

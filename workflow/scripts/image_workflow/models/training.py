@@ -64,7 +64,8 @@ def train(
     if settings.is_sweep:
         key = candidates_folder and fingerprint(images, labels, settings, program, versions)
         kept = Candidates(candidates_folder, key, settings.estimator)
-        comparison = sweep(images, labels, settings, threads, kept)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        comparison = sweep(images, labels, settings, threads, kept, output.parent)
         point = comparison.parameters
     name = settings.estimator if settings.is_own else settings.solver
     log.info("%s: %d images, %s", name, len(images), point_text(point) or "default parameters")
