@@ -110,18 +110,19 @@ def call(function: Callable, *arguments) -> Measurement:
 def _watch(pid, together, own, ended):
     while not ended.wait(SAMPLING_SECONDS):
         try:
-            sizes = [_memory_sizes(each) for each in _process_tree(pid)]
+            sizes = [_memory_sizes(each) for each, _ in process_tree(pid)]
         except (OSError, KeyError):  # A process has just ended, or this is not Linux.
             continue
         together.append(sum(size["Pss"] for size in sizes) / 1024)
         own.append(sum(size["Pss_Anon"] + size["Pss_Shmem"] for size in sizes) / 1024)
 
 
-def _process_tree(pid) -> Iterator[int]:
-    yield pid
+def process_tree(pid: int, parent: int | None = None) -> Iterator[tuple[int, int | None]]:
+    """Yield a process and all below it, each with its parent, on Linux."""
+    yield pid, parent
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            yield from _process_tree(child)
+            yield from process_tree(int(child), pid)
 
 
 def _memory_sizes(pid) -> dict[str, int]:

@@ -1,124 +1,234 @@
-"""Measure how parsing and fitting grow with the number of rows: MNIST x1, x5 and x20.
+"""Measure each job of the workflow on MNIST x1, x5 and x20: its time, its memory, its disk.
 
-The larger sets are shifted copies of MNIST. They are made in a temporary folder, which takes 2 GB.
-Parsing and fitting are whole processes. Their seconds include the time to flush their files to the
-disk. Prints a table, draws docs/scale.png, and writes benchmarks/scale.json.
+The larger training sets are shifted copies of MNIST's; the test set is MNIST's. Each run goes from
+gzipped IDX files to the registered model, in a temporary folder on the disk of TMPDIR. Then it is
+called again, with nothing to do. Prints a table of the jobs of each run, with the resources that the
+rules state, draws docs/scale.png, and writes benchmarks/scale.json.
 
-With --large, 8.1 million rows (MNIST x135) are parsed and fitted once as well. They take 8 GB of
-disk, and are not in the picture.
+With --large, MNIST x135 follows: 8.1 million images, which take a quarter of an hour and 10 GB of
+disk.
 """
 
 import argparse
-import functools
+import json
+import os
+import re
 import sys
 import tempfile
+import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from measure import (
     BENCHMARKS,
-    SCRIPTS,
     TOP,
     Measurement,
-    alternate,
-    median,
+    process_tree,
     run,
     save,
+    snakemake,
     table,
     target,
+    workflow_copy,
 )
 
-STEPS = "parse", "fit"
-COLORS = {"parse": "#0072b2", "fit": "#d55e00"}
 LARGE = 135
-NPY_HEADER = 128  # bytes before the labels in a .npy file
+LIMIT_MIB = 2048  # of the own memory of each job
+SAMPLING_SECONDS = 0.1  # time between two samples of all processes
+TICKS = os.sysconf("SC_CLK_TCK")
+SNAKEMAKE = "snakemake"  # The process that starts the jobs, which counts as a job of its own.
+DRAWN = {"the whole run": "0.2", "parse_train": "#0072b2", "train": "#d55e00"}
+IMAGES_OF_MNIST = 60_000
 
 
-def prepare(raw: Path, folder: Path, times: int) -> dict[str, list[str]]:
-    """Make the IDX files of a set in ``folder``; return the commands that parse and fit it."""
-    folder.mkdir()
-    kinds = {"images": "images-idx3", "labels": "labels-idx1"}
-    make = [sys.executable, str(BENCHMARKS / "shifted.py"), "--times", str(times)]
-    parse = [sys.executable, str(SCRIPTS / "parse.py")]
-    for kind, name in kinds.items():
-        idx = str(folder / f"{kind}.gz")
-        make += [f"--{kind}", str(raw / f"train-{name}-ubyte.gz"), f"--{kind}-out", idx]
-        parse += [f"--{kind}", idx, f"--{kind}-out", str(folder / f"train-{kind}.npy")]
-    run(make)
-    fit = [sys.executable, str(SCRIPTS / "fit.py"), "--data-folder", str(folder)]
-    fit += ["--regularization", "0.5", "--solver", "newton", "--threads", "2"]
-    return {"parse": parse, "fit": [*fit, "--output", str(folder / "model.pkl")]}
+# ---- The jobs of a run ---------------------------------------------------------------------
+
+
+@dataclass
+class Job:
+    """What a job used, and what its rule states.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time, as Snakemake measured it.
+    cpu_seconds : float
+    peak_mib : float
+        The peak resident memory of its largest process, with the pages of mapped files.
+    own_mib : float
+        The largest sample of the memory of its processes without the content of files.
+    written_mib : float
+        What it wrote to the disk.
+    stated : dict
+        The resources that its rule states.
+    """
+
+    seconds: float
+    cpu_seconds: float = 0
+    peak_mib: float = 0
+    own_mib: float = 0
+    written_mib: float = 0
+    stated: dict | None = None
+
+
+class Watch(threading.Thread):
+    """Sample all processes of a run, and add them up for each job."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = threading.Event()
+        self.used: dict[int, tuple[str, float, float, float]] = {}
+        self.own: dict[str, float] = {}
+
+    def run(self):
+        while not self.ended.wait(SAMPLING_SECONDS):
+            own = {}
+            for pid, job in jobs_of_processes(os.getpid()).items():
+                try:
+                    status, cpu_seconds, written_mib = sampled(pid)
+                except (OSError, KeyError, IndexError):  # It has just ended.
+                    continue
+                self.used[pid] = job, cpu_seconds, status["VmHWM"] / 1024, written_mib
+                own[job] = own.get(job, 0) + (status["RssAnon"] + status["RssShmem"]) / 1024
+            for job, mib in own.items():
+                self.own[job] = max(self.own.get(job, 0), mib)
+
+    def job(self, name: str, seconds: float, stated: dict | None) -> Job:
+        """Return what a job used."""
+        processes = [used for used in self.used.values() if used[0] == name]
+        return Job(
+            seconds,
+            sum(cpu_seconds for _, cpu_seconds, _, _ in processes),
+            max((peak for *_, peak, _ in processes), default=0),
+            self.own.get(name, 0),
+            sum(written for *_, written in processes),
+            stated,
+        )
+
+
+def jobs_of_processes(ancestor: int) -> dict[int, str]:
+    """Return the name of the job of each process below another one.
+
+    The command of a job names its record. A process that a job starts belongs to it.
+    """
+    found = {}
+    for pid, parent in process_tree(ancestor):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue
+        record = re.search(r"--record[\0 ]results/records/(\w+)", command)
+        if pid != ancestor:
+            found[pid] = record[1] if record else found.get(parent, SNAKEMAKE)
+    return found
+
+
+def sampled(pid: int) -> tuple[dict[str, int], float, float]:
+    """Return the memory of a process in KiB, its CPU seconds, and the MiB that it has written."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    sizes = {name: int(status[name].split()[0]) for name in ("VmHWM", "RssAnon", "RssShmem")}
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    disk = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return sizes, (int(fields[11]) + int(fields[12])) / TICKS, int(disk["write_bytes"]) / 2**20
+
+
+def measured_jobs(command: list[str], folder: Path) -> tuple[Measurement, dict[str, Job]]:
+    """Run the workflow in a folder; return what the run and each of its jobs used."""
+    watch = Watch()
+    watch.start()
+    try:
+        measured = run([*command, "--benchmark-extended"], folder)
+    finally:
+        watch.ended.set()
+        watch.join()
+    found = {}
+    for path in sorted(folder.glob("results/benchmarks/*.jsonl"), key=os.path.getmtime):
+        content = json.loads(path.read_text().splitlines()[0])
+        found[path.stem] = watch.job(path.stem, content["s"], content["resources"])
+    found[SNAKEMAKE] = watch.job(SNAKEMAKE, measured.seconds, None)
+    return measured, found
+
+
+# ---- The runs ------------------------------------------------------------------------------
+
+
+def prepare(raw: Path, folder: Path, times: int, test_times: int) -> Path:
+    """Make the IDX files of a set, and a copy of the workflow that has it as data set ``large``."""
+    copy = workflow_copy(folder / "copy")
+    (source := folder / "source").mkdir()
+    files = {}
+    for part, copies in (("train", times), ("t10k", test_times)):
+        make = [sys.executable, str(BENCHMARKS / "shifted.py"), "--times", str(copies)]
+        for kind, name in {"images": "images-idx3", "labels": "labels-idx1"}.items():
+            file = f"{part}-{name}-ubyte.gz"
+            make += [f"--{kind}", str(raw / file), f"--{kind}-out", str(source / file)]
+        printed = run(make).output.splitlines()
+        files |= {Path(path).stem: sha256 for sha256, path in map(str.split, printed)}
+    entry = {"prepare": "mnist", "files": files, "sources": [{"folder": str(source)}]}
+    # JSON is YAML too.
+    (copy / "config/my_datasets.yaml").write_text(json.dumps({"large": entry}))
+    return copy
 
 
 def measure(
-    raw: Path, all_times: list[int], repetitions: int
-) -> tuple[dict[str, list[Measurement]], dict[int, int]]:
-    """Measure both steps on each set; return the measurements, and the rows of each set."""
+    raw: Path, times: int, test_times: int, regularization: str
+) -> tuple[Measurement, Measurement, dict[str, Job]]:
+    """Run the workflow on a set; return the run, the same call once more, and the jobs."""
     with tempfile.TemporaryDirectory() as temporary:
-        contestants, rows = {}, {}
-        for times in all_times:
-            commands = prepare(raw, Path(temporary, str(times)), times)
-            for step, command in commands.items():
-                watched = functools.partial(run, command, watch=step == "fit")
-                contestants[f"{step} x{times}"] = watched
-        once = [f"{step} x{LARGE}" for step in STEPS]
-        measured = alternate(contestants, repetitions, once)
-        for times in all_times:
-            labels = Path(temporary, str(times), "train-labels.npy")
-            rows[times] = labels.stat().st_size - NPY_HEADER
-    return measured, rows
+        copy = prepare(raw, Path(temporary), times, test_times)
+        config = {"dataset": "large", "regularization": regularization}
+        command = snakemake("--cores", "2", "results/registered.json", **config)
+        measured, jobs = measured_jobs(command, copy)
+        again = run(command, copy)
+        receipt = json.loads((copy / "results/registered.json").read_text())
+    print(f"x{times}: accuracy {receipt['metrics']['accuracy']:.4f}", file=sys.stderr, flush=True)
+    return measured, again, jobs
 
 
-def show(rows: dict[int, int], measured: dict[str, list[Measurement]]) -> None:
-    """Print the table."""
-    head = ["step", "rows", "seconds", "times the first", "seconds per million rows"]
-    head += ["CPU seconds", "peak MiB", "without mapped files"]
+def show(times: int, measured: Measurement, again: Measurement, jobs: dict[str, Job]) -> None:
+    """Print the table of a run."""
+    head = ["job", "seconds", "CPU seconds", "peak MiB", "own MiB", "mem_mb stated"]
+    head += ["written MiB", "disk_mb stated", "runtime stated"]
     lines = []
-    for step in STEPS:
-        first = median(measured[f"{step} x{next(iter(rows))}"])
-        for times, count in rows.items():
-            runs = measured[f"{step} x{times}"]
-            own = median(runs, "own_mib")
-            lines.append(
-                [
-                    step,
-                    f"{count:,}",
-                    f"{median(runs):.2f}",
-                    f"{median(runs) / first:.1f}",
-                    f"{median(runs) / count * 1e6:.2f}",
-                    f"{median(runs, 'cpu_seconds'):.2f}",
-                    f"{median(runs, 'peak_mib'):.0f}",
-                    f"{own:.0f}" if own else "",
-                ]
-            )
+    for name, job in jobs.items():
+        stated = dict.fromkeys(("mem_mb", "disk_mb", "runtime"), "") | (job.stated or {})
+        lines.append(
+            [
+                *(name, f"{job.seconds:.1f}", f"{job.cpu_seconds:.1f}"),
+                *(f"{job.peak_mib:.0f}", f"{job.own_mib:.0f}", str(stated["mem_mb"])),
+                *(f"{job.written_mib:.0f}", str(stated["disk_mb"]), str(stated["runtime"])),
+            ]
+        )
+    print(
+        f"\nMNIST x{times}, {times * IMAGES_OF_MNIST:,} images: {measured.seconds:.1f} s, "
+        f"{measured.cpu_seconds:.1f} CPU seconds; with nothing to do {again.seconds:.1f} s"
+    )
     table(head, lines)
 
 
 # ---- The picture ---------------------------------------------------------------------------
 
 
-def draw(rows: dict[int, int], measured: dict[str, list[Measurement]], path: Path) -> None:
-    """Draw seconds and peak memory against the number of rows, with logarithmic axes."""
+def draw(runs: dict[int, tuple[Measurement, Measurement, dict[str, Job]]], path: Path) -> None:
+    """Draw time and own memory against the number of images, with logarithmic axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    counts = list(rows.values())
     seconds, mib = figure.subplots(1, 2)
-    for step in STEPS:
-        runs = [measured[f"{step} x{times}"] for times in rows]
-        draw_line(seconds, counts, [median(each) for each in runs], step)
-        draw_line(mib, counts, [median(each, "peak_mib") for each in runs], step)
-        first = median(runs[0])
-        proportional = [first * count / counts[0] for count in counts]
-        seconds.plot(counts, proportional, ":", color="0.5", zorder=0)
-    seconds.plot([], [], ":", color="0.5", label="proportional to the rows")
-    own = [median(measured[f"fit x{times}"], "own_mib") for times in rows]
-    if all(own):
-        mib.plot(counts, own, "s--", color=COLORS["fit"], label="fit, without the mapped file")
-    mib.axhline(2048, color="0.5", linewidth=0.8)
-    mib.annotate("2 GiB", (counts[0], 2048), (0, 4), textcoords="offset points", color="0.4")
-    for axes, title in ((seconds, "seconds"), (mib, "peak resident memory, MiB")):
+    counts = [times * IMAGES_OF_MNIST for times in runs]
+    jobs = [{"the whole run": each[2][SNAKEMAKE]} | each[2] for each in runs.values()]
+    for job, color in DRAWN.items():
+        draw_line(seconds, counts, [each[job].seconds for each in jobs], job, color)
+        if job != "the whole run":
+            draw_line(mib, counts, [each[job].own_mib for each in jobs], job, color)
+    others = [max_own(each, without=DRAWN) for each in jobs]
+    draw_line(mib, counts, others, "the largest other job", "#009e73")
+    mib.axhline(LIMIT_MIB, color="0.5", linewidth=0.8)
+    mib.annotate("2 GiB", (counts[0], LIMIT_MIB), (0, 4), textcoords="offset points", color="0.4")
+    for axes, title in ((seconds, "seconds"), (mib, "own memory without mapped files, MiB")):
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("training images")
         axes.set_xticks(counts, [f"{count:,}" for count in counts])
@@ -134,9 +244,14 @@ def draw(rows: dict[int, int], measured: dict[str, list[Measurement]], path: Pat
     figure.savefig(path, metadata={"Software": None})
 
 
-def draw_line(axes, counts: list[int], values: list[float], step: str) -> None:
-    """Draw the values of a step, with a number above each point."""
-    axes.loglog(counts, values, "o-", color=COLORS[step], label=step)
+def max_own(jobs: dict[str, Job], without=()) -> float:
+    """Return the largest own memory of a job in MiB."""
+    return max(job.own_mib for name, job in jobs.items() if name not in without)
+
+
+def draw_line(axes, counts: list[int], values: list[float], label: str, color: str) -> None:
+    """Draw values, with a number above each point."""
+    axes.loglog(counts, values, "o-", color=color, label=label)
     for count, value in zip(counts, values, strict=True):
         text = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
         axes.annotate(text, (count, value), (0, 7), textcoords="offset points", ha="center")
@@ -145,47 +260,47 @@ def draw_line(axes, counts: list[int], values: list[float], step: str) -> None:
 # ---- Targets -------------------------------------------------------------------------------
 
 
-def targets_of(times: list[int], measured: dict[str, list[Measurement]], large: bool) -> list[dict]:
+def targets_of(runs: dict[int, tuple[Measurement, Measurement, dict[str, Job]]]) -> list[dict]:
     """Print which targets are met, and return them for the results."""
-    least, most = times[0], times[-1]
-    first, last = (
-        sum(median(measured[f"{step} x{each}"]) for step in STEPS) for each in (least, most)
-    )
-    peak = max(median(measured[f"{step} x{most}"], "peak_mib") for step in STEPS)
-    what = f"x{most} rows, parse and fit, times the seconds of x{least}"
-    targets = [
-        target(what, last / first, 1.1 * most / least, most=True),
-        target(f"x{most} rows, peak resident memory in MiB", peak, 2048, most=True),
-    ]
-    if large:
-        fit = measured[f"fit x{LARGE}"]
-        own = median(fit, "own_mib")
-        targets += [
-            target(f"x{LARGE} rows, seconds of the fit", median(fit), 600, most=True),
-            target(f"x{LARGE} rows, MiB of the fit without mapped files", own, 2048, most=True),
-        ]
+    targets = []
+    for times, (_, _, jobs) in runs.items():
+        what = f"x{times}, own memory of each job in MiB"
+        targets.append(target(what, max_own(jobs), LIMIT_MIB, most=True))
+    if LARGE in runs:
+        seconds = runs[LARGE][2]["train"].seconds
+        targets.append(target(f"x{LARGE}, seconds from arrays to model", seconds, 600, most=True))
     return targets
 
 
 def main(options: argparse.Namespace) -> None:
-    times = options.times
-    all_times = [*times, LARGE] if options.large else times
-    measured, rows = measure(options.data_folder, all_times, options.repetitions)
-    show(rows, measured)
-    growth = {
-        step: median(measured[f"{step} x{times[-1]}"]) / median(measured[f"{step} x{times[0]}"])
-        for step in STEPS
-    }
-    targets = targets_of(times, measured, options.large)
-    draw({each: rows[each] for each in times}, measured, options.picture)
-    save("scale", measured, rows=rows, growth=growth, targets=targets)
+    runs = {}
+    for times in [*options.times, *([LARGE] if options.large else [])]:
+        runs[times] = measure(
+            options.data_folder, times, options.test_times, options.regularization
+        )
+        show(times, *runs[times])
+    targets = targets_of(runs)
+    draw(runs, options.picture)
+    save(
+        "scale",
+        {f"x{times}": [measured] for times, (measured, _, _) in runs.items()},
+        again={f"x{times}": asdict(again) for times, (_, again, _) in runs.items()},
+        jobs={
+            f"x{times}": {name: asdict(job) for name, job in jobs.items()}
+            for times, (_, _, jobs) in runs.items()
+        },
+        targets=targets,
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scale.py", description=__doc__)
     parser.add_argument("--data-folder", type=Path, default=TOP / "results/raw")
-    parser.add_argument("--times", type=int, nargs="+", default=[1, 5, 20])
-    parser.add_argument("--large", action="store_true", help=f"also x{LARGE}: ten minutes more")
+    parser.add_argument("--times", type=int, nargs="*", default=[1, 5, 20])
+    parser.add_argument("--test-times", type=int, default=1, help="copies of MNIST's test set")
+    parser.add_argument("--large", action="store_true", help=f"also x{LARGE}")
+    parser.add_argument(
+        "--regularization", default="0.5", help="a rate, or a list: '[0.1, 0.5, 2, 10]'"
+    )
     parser.add_argument("--picture", type=Path, default=TOP / "docs/scale.png")
-    parser.add_argument("--repetitions", type=int, default=3)
     main(parser.parse_args())

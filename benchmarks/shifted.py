@@ -1,8 +1,14 @@
-"""Make a training set of shifted copies of another set's images, as gzipped IDX files."""
+"""Make a training set of shifted copies of another set's images, as gzipped IDX files.
+
+Prints the sha256 of each file's uncompressed content, and its name.
+"""
 
 import argparse
 import gzip
+import hashlib
+import itertools
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +39,22 @@ def read(path: Path, dimensions: int) -> np.ndarray:
         return np.frombuffer(stream.read(), np.uint8).reshape(shape)
 
 
+def write(path: Path, shape: tuple[int, ...], copies: Iterable[np.ndarray]) -> None:
+    """Write copies of an array one after the other as gzipped IDX, and print its sha256."""
+    digest = hashlib.sha256()
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        for part in itertools.chain([idx.header(shape)], copies):
+            stream.write(part)
+            digest.update(part)
+    print(digest.hexdigest(), path)
+
+
 def main(options: argparse.Namespace) -> None:
     images, labels = read(options.images, 3), read(options.labels, 1)
-    count = options.times * len(images)
-    with gzip.open(options.images_out, "wb", compresslevel=1) as stream:
-        stream.write(idx.header((count, *images.shape[1:])))
-        for down, right in SHIFTS[: options.times]:
-            stream.write(shifted(images, down, right).data)
-    with gzip.open(options.labels_out, "wb", compresslevel=1) as stream:
-        stream.write(idx.header((count,)))
-        for _ in range(options.times):
-            stream.write(labels.data)
+    count, shifts = options.times * len(images), SHIFTS[: options.times]
+    copies = (shifted(images, *shift).data for shift in shifts)
+    write(options.images_out, (count, *images.shape[1:]), copies)
+    write(options.labels_out, (count,), (labels.data for _ in shifts))
 
 
 if __name__ == "__main__":
