@@ -2,8 +2,8 @@
 
 The larger training sets are shifted copies of MNIST's; the test set is MNIST's. Each run goes from
 gzipped IDX files to the registered model, in a temporary folder on the disk of TMPDIR. Then it is
-called again, with nothing to do. Prints a table of the jobs of each run, with the resources that the
-rules state, draws docs/scale.png, and writes benchmarks/scale.json.
+called again, with nothing to do. Prints a table of the jobs of each run, with the resources that
+the rules state, draws docs/scale.png, and writes benchmarks/scale.json.
 
 With --large, MNIST x135 follows: 8.1 million images, which take a quarter of an hour and 10 GB of
 disk.

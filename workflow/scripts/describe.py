@@ -17,6 +17,8 @@ from image_workflow.lineage.custody import checked_inputs
 from image_workflow.lineage.job_records import add_record_option, write_record
 from image_workflow.lineage.results import Conversion, DataSet, ImageClass
 
+BLOCK = 4096  # images to hash at once
+
 
 def describe(
     arrays: dict[str, np.ndarray],
@@ -84,13 +86,33 @@ def remarks(
         yield f"the test set has no images of {', '.join(missing)}: the model is not measured there"
     # A conversion has logged the equal images itself, with their names.
     if conversion is None:
-        known = {hash(image.tobytes()) for image in arrays["train-images"]}
-        equal = sum(hash(image.tobytes()) in known for image in arrays["test-images"])
+        equal = count_equal(arrays["train-images"], arrays["test-images"])
         if equal:
             yield (
                 f"{equal:,} of {data_set.n_test:,} test images are in the training set too: the "
                 "accuracy of the model is overestimated"
             )
+
+
+def count_equal(train: np.ndarray, test: np.ndarray) -> int:
+    """Return how many test images are in the training set too.
+
+    Parameters
+    ----------
+    train, test : ndarray of uint8, shape (n, rows, columns)
+        May be memory maps. Only the hashes of the test images are kept in memory.
+    """
+    tested = list(hashes(test))
+    equal = set(tested).intersection(hashes(train))
+    return sum(each in equal for each in tested)
+
+
+def hashes(images: np.ndarray) -> Iterator[int]:
+    """Yield the hash of each image's bytes."""
+    rows = images.reshape(len(images), -1)
+    image = np.dtype((np.void, rows.shape[1]))
+    for at in range(0, len(rows), BLOCK):
+        yield from map(hash, rows[at : at + BLOCK].view(image).ravel().tolist())
 
 
 def main(options: argparse.Namespace) -> None:
