@@ -101,7 +101,8 @@ class Watch(threading.Thread):
             sum(cpu_seconds for _, cpu_seconds, _, _ in processes),
             max((peak for *_, peak, _ in processes), default=0),
             self.own.get(name, 0),
-            sum(written for *_, written in processes),
+            # The kernel adds what its ended children wrote to what a process wrote.
+            max((written for *_, written in processes), default=0),
             stated,
         )
 
@@ -197,7 +198,8 @@ def show(times: int, measured: Measurement, again: Measurement, jobs: dict[str, 
             [
                 *(name, f"{job.seconds:.1f}", f"{job.cpu_seconds:.1f}"),
                 *(f"{job.peak_mib:.0f}", f"{job.own_mib:.0f}", str(stated["mem_mb"])),
-                *(f"{job.written_mib:.0f}", str(stated["disk_mb"]), str(stated["runtime"])),
+                "" if name == SNAKEMAKE else f"{job.written_mib:.0f}",
+                *(str(stated["disk_mb"]), str(stated["runtime"])),
             ]
         )
     print(

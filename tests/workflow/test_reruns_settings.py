@@ -194,6 +194,13 @@ def test_new_time_stamps_run_nothing(finished: Checkout, place: str, time: tuple
     assert finished.planned_jobs(**DIGITS) == NOTHING
 
 
+@pytest.mark.parametrize("name", ["raw/train-images-idx3-ubyte.gz", "arrays/train-images.npy"])
+def test_new_time_stamps_of_large_files_run_nothing(finished: Checkout, name: str):
+    """Snakemake compares files above a size by time stamp. In the profile it is 100 MB."""
+    (finished.path / "results" / name).touch()
+    assert finished.planned_jobs("--max-checksum-file-size", "0", **DIGITS) == NOTHING
+
+
 @pytest.mark.parametrize("folders", [["results"], [".snakemake", "results"]], ids=len)
 def test_results_that_are_copied_into_a_fresh_clone_are_only_registered(
     digits_run: Checkout, tmp_path: Path, folders: list[str]
