@@ -140,6 +140,6 @@ $(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CP
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -I -m venv --clear $(@D)
-	@$(@D)/bin/python -I -m pip install $(HERE) --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(@D)/bin/python -I -m pip install $(HERE) --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@$(@D)/bin/python -I -c 'import numpy' || { echo "The packages of $< are not in $(@D). Look for an option of pip that puts them elsewhere: $(@D)/bin/python -m pip config list" >&2; exit 1; }
 	@touch $@
