@@ -1,4 +1,4 @@
-"""Print a registration receipt as three lines."""
+"""Print a registration receipt in three or four lines."""
 
 import argparse
 import json
@@ -9,18 +9,22 @@ from ui import web_page
 
 
 def summary(receipt: dict) -> str:
-    """Return three lines: the registered version, its accuracy, and where to look at it.
+    """Return the registered version, its accuracy, its promotion, and where to look at it.
 
     Parameters
     ----------
     receipt : dict
         The content of registered.json.
     """
-    return (
-        f"registered  {receipt['name']} version {receipt['version']}\n"
-        f"accuracy    {receipt['metrics']['accuracy']:.4f} on the test set, {model(receipt)}\n"
-        f"look at it  {web_page(receipt) or 'make ui'}"
-    )
+    lines = [
+        f"registered  {receipt['name']} version {receipt['version']}",
+        f"accuracy    {receipt['metrics']['accuracy']:.4f} on the test set, {model(receipt)}",
+        f"look at it  {web_page(receipt) or 'make ui'}",
+    ]
+    if promotion := receipt.get("promotion"):
+        verdict = "yes" if promotion["promoted"] else "no"
+        lines.insert(2, f"champion    {verdict}: {promotion['reason']}")
+    return "\n".join(lines)
 
 
 def model(receipt: dict) -> str:

@@ -28,6 +28,7 @@ DEFAULTS = {
     "model_name": "",
     "experiment_name": "",
     "registry_uri": "sqlite:///registry/mlflow.db",
+    "promote": False,
     "confirm": "no",
     "predict": "",
     "azureml": {
@@ -130,6 +131,7 @@ def test_missing_keys_get_their_defaults():
         ("registry_uri", "https://mlflow.example.org:5000/path"),
         ("registry_uri", "postgresql://example.org/mlflow"),
         ("registry_uri", "databricks"),
+        ("promote", True),
     ],
 )
 def test_allowed_value_is_accepted(key: str, value):

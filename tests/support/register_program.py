@@ -25,6 +25,7 @@ def arguments(options: Namespace) -> list[str]:
     return [
         *(part for pair in given for part in pair),
         *("--pictures", *map(str, options.pictures)),
+        *(["--promote"] if options.promote else []),
         *TrainingSettings.from_options(options).arguments(),
         *("--log", str(options.receipt.with_suffix(".log"))),
     ]

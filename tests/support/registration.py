@@ -83,6 +83,7 @@ def write_results(folder: Path, registry_uri: str, **training) -> Namespace:
         model_name="my_model",
         experiment_name="my_experiment",
         registry_uri=registry_uri,
+        promote=False,
         receipt=folder / "registered.json",
         record=None,
     )

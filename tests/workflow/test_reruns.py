@@ -85,6 +85,7 @@ USERS = {
     "scripts/image_workflow/backends/mlflow/database.py": ["register"],
     "scripts/image_workflow/backends/mlflow/errors.py": ["register"],
     "scripts/image_workflow/backends/mlflow/model_files.py": ["register"],
+    "scripts/image_workflow/backends/mlflow/promotion.py": ["register"],
     "scripts/image_workflow/backends/mlflow/registry.py": ["register"],
     "scripts/image_workflow/backends/mlflow/runs.py": ["register"],
     "scripts/image_workflow/backends/mlflow/stored.py": ["register"],

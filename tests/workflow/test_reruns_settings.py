@@ -50,6 +50,9 @@ KEYS = [
     ("experiment_name", "Tutorial-sklearn-digits", NOTHING),
     ("registry_uri", "sqlite:///other/mlflow.db", {"register"}),
     ("registry_uri", "http://127.0.0.1:1", {"register"}),
+    ("promote", True, {"register"}),
+    ("promote", "true", {"register"}),
+    ("promote", "false", NOTHING),
     ("confirm", "yes", NOTHING),
     ("predict", "config", NOTHING),
 ]

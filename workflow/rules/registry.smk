@@ -12,12 +12,13 @@ CONFIGURATION = {
     "extra_packages": [pin.text for pin in packages.pins] if EXTRA_PACKAGES else [],
 }
 
-# All that the receipt says of the model's settings, and where it is registered.
+# All that the receipt says of the model's settings, where it is registered, and as what.
 REGISTRATION = {
     "training": TRAINING,
     "model_name": MODEL_NAME,
     "experiment_name": EXPERIMENT_NAME,
     "registry_uri": REGISTRY_URI,
+    "promote": ["--promote"] if config["promote"] else [],
     "configuration": json.dumps(CONFIGURATION, sort_keys=True),
 }
 REGISTER_CODE = (
@@ -67,5 +68,5 @@ rule register:
         " --configuration {params.settings[configuration]:q}"
         " --azureml {params.backend[azureml]:q} --registry-uri {params.settings[registry_uri]:q}"
         " --experiment-name {params.settings[experiment_name]:q}"
-        " --model-name {params.settings[model_name]:q}"
+        " --model-name {params.settings[model_name]:q} {params.settings[promote]}"
         " --receipt {output.receipt} --record {output.record} {params.recipe} --log {log}"

@@ -4,10 +4,11 @@ import image_workflow.start  # noqa: F401
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 from image_workflow.backends.azureml.session import run_with_sdk
-from image_workflow.backends.interface import Registration, Registry
+from image_workflow.backends.interface import Registration, Registry, Validation
 from image_workflow.backends.settings import BackendSettings, add_backend_options
 from image_workflow.data import idx
 from image_workflow.data.arrays import IDX_FILES, check_arrays, load_arrays
@@ -27,6 +28,8 @@ from image_workflow.lineage.results import (
     value_text,
 )
 from image_workflow.models.settings import TrainingSettings, add_training_options
+
+log = logging.getLogger(__name__)
 
 
 def registration(options: argparse.Namespace) -> Registration:
@@ -67,6 +70,8 @@ def registration(options: argparse.Namespace) -> Registration:
         data_folder=options.data_folder,
         environment=options.environment,
         estimator_file=settings.file,
+        validation=validation(Sweep.read(options.sweep), settings, idx_sha256),
+        promote=options.promote,
     )
 
 
@@ -95,6 +100,18 @@ def check_model(
             f"{' '.join(arguments)!r}, found {' '.join(training.arguments)!r} in "
             f"{training_file}. Run again to train it anew."
         )
+
+
+def validation(
+    sweep: Sweep, settings: TrainingSettings, idx_sha256: dict[str, str]
+) -> Validation | None:
+    """Return the validation accuracy of a comparison, or None if nothing was compared."""
+    accuracy = sweep.validation_accuracy()
+    if accuracy is None:
+        return None
+    training_set = [idx_sha256[IDX_FILES[f"train-{kind}"]] for kind in ("images", "labels")]
+    held_out = [*training_set, settings.seed, settings.validation_fraction]
+    return Validation(accuracy, sha256_of_json(held_out))
 
 
 def described_parameters(
@@ -137,8 +154,12 @@ def main(options: argparse.Namespace) -> None:
     inputs = check_chain(options.record, files)
     model = registration(options)
     registry = registry_of(model.training, BackendSettings.from_options(options))
+    version = registry.register(model)
+    if promotion := version.promotion:
+        verdict = "is the champion" if promotion.promoted else "is not promoted"
+        log.info("%s version %s %s: %s.", version.name, version.version, verdict, promotion.reason)
     Receipt.of(
-        version=registry.register(model),
+        version=version,
         training=model.training,
         metrics=model.metrics,
         sweep=Sweep.read(options.sweep),
@@ -177,6 +198,11 @@ if __name__ == "__main__":
     )
     add_backend_options(parser)
     parser.add_argument("--model-name", required=True, help="the registered model's name")
+    parser.add_argument(
+        "--promote",
+        action="store_true",
+        help="make the version the champion, if it is not worse than the present one",
+    )
     parser.add_argument("--receipt", type=Path, required=True, help="registered.json")
     add_record_option(parser)
     run_with_sdk(parser, main)

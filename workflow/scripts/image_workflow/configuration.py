@@ -136,7 +136,7 @@ def checked(values: dict, schema: dict, where: str) -> dict:
     if not isinstance(values, dict):
         raise ConfigurationError(f"{where}: expected keys with values, found {shown(values)}.")
     _check_plain(values, where)
-    complete = with_numbers(with_defaults(values, schema), schema)
+    complete = with_types(with_defaults(values, schema), schema)
     errors = list(Validator(schema).iter_errors(complete))
     if errors:
         raise ConfigurationError(f"{where}: {sentence(max(errors, key=relevance))}")
@@ -209,26 +209,31 @@ def with_defaults(values: dict, schema: dict) -> dict:
     }
 
 
-def with_numbers(value, schema: dict):
-    """Convert texts to numbers where the schema asks for numbers.
+def with_types(value, schema: dict):
+    """Convert texts to numbers and truth values where the schema asks for them.
 
-    YAML reads 1e-3 as text, and Snakemake what is in a list or section on the command line.
+    YAML reads 1e-3 as text, and Snakemake the word true on the command line, and all that is in a
+    list or section there.
 
     Examples
     --------
-    >>> with_numbers(["0.5", "1e-3", "x"], {"type": "array", "items": {"type": "number"}})
+    >>> with_types(["0.5", "1e-3", "x"], {"type": "array", "items": {"type": "number"}})
     [0.5, 0.001, 'x']
+    >>> with_types("true", {"type": "boolean"})
+    True
     """
     if isinstance(value, dict):
         properties = schema.get("properties", {})
-        return {key: with_numbers(item, properties.get(key, {})) for key, item in value.items()}
+        return {key: with_types(item, properties.get(key, {})) for key, item in value.items()}
     if isinstance(value, list):
-        return [with_numbers(item, schema.get("items", {})) for item in value]
+        return [with_types(item, schema.get("items", {})) for item in value]
     if isinstance(value, str) and "string" not in schema.get("type", ""):
         for kind, number in (("integer", int), ("number", float)):
             if kind in schema.get("type", ""):
                 with suppress(ValueError):
                     return number(value)
+        if schema.get("type") == "boolean" and value in ("true", "false"):
+            return value == "true"
     return value
 
 

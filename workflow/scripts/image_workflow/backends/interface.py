@@ -69,6 +69,21 @@ class Job:
         )
 
 
+class Validation(NamedTuple):
+    """How well the chosen candidate did on the images that were held out.
+
+    Attributes
+    ----------
+    accuracy : float
+    images : str
+        A digest of everything that decides which images were held out. Accuracies can be compared
+        only if it is the same.
+    """
+
+    accuracy: float
+    images: str
+
+
 @dataclass(frozen=True)
 class Registration:
     """A model to register, with everything that the registry shows of it.
@@ -97,6 +112,10 @@ class Registration:
         The conda environment file with the packages that the model needs.
     estimator_file : pathlib.Path or None
         The user's file with the estimator, which the model may need.
+    validation : Validation or None
+        None if each parameter had a single value, so that nothing was compared.
+    promote : bool
+        Whether the version becomes the champion if it is not worse than the present one.
     """
 
     name: str
@@ -111,6 +130,8 @@ class Registration:
     data_folder: Path
     environment: Path
     estimator_file: Path | None
+    validation: Validation | None
+    promote: bool
 
 
 class Trainer(Protocol):

@@ -238,6 +238,10 @@ class Sweep(Result):
         candidates = [candidate.to_json() for candidate in self.candidates]
         return with_rate(asdict(self) | {"candidates": candidates})
 
+    def validation_accuracy(self) -> float | None:
+        """Return the chosen candidate's accuracy on the held-out images; None without candidates."""
+        return max((found.validation_accuracy for found in self.candidates), default=None)
+
     def varied(self) -> list[str]:
         """Return the parameters that differ between the candidates."""
         points = [candidate.parameters for candidate in self.candidates]
@@ -437,6 +441,25 @@ class RunReport(Result):
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """Whether a version became the champion of its registered model.
+
+    Attributes
+    ----------
+    promoted : bool
+        Whether the version is the champion.
+    replaced_version : int or None
+        The champion before; None if there was none, or if the version was not promoted.
+    reason : str
+        Why it was promoted, or why not and what to do.
+    """
+
+    promoted: bool
+    replaced_version: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Version:
     """A registered model version, the part of the receipt that the registry supplies.
 
@@ -454,6 +477,8 @@ class Version:
         MLflow: the digest of all files of the logged model, see
         :func:`image_workflow.backends.mlflow.stored.files_sha256`. Azure ML: the checksum of the
         registered file.
+    promotion : Promotion or None
+        None unless the configuration says ``promote: true``.
     """
 
     name: str
@@ -463,6 +488,7 @@ class Version:
     registry_uri: str
     run_id: str
     artifact_sha256: str
+    promotion: Promotion | None
 
 
 @dataclass(frozen=True)
@@ -493,6 +519,7 @@ class Receipt(Result):
     deterministic: bool | None
     git: dict
     configuration: dict
+    promotion: dict | None = None  # Older receipts have no such key.
 
     @classmethod
     def of(

@@ -24,12 +24,15 @@ from image_workflow.errors import UserError
 from image_workflow.files import replacing
 from image_workflow.lineage.checksums import sha256_of_file
 from image_workflow.lineage.pins import pinned_versions
-from image_workflow.lineage.results import Receipt, RunReport, Training, Version
+from image_workflow.lineage.results import Promotion, Receipt, RunReport, Training, Version
 
 log = logging.getLogger(__name__)
 
 TAG_LENGTH = 1000  # the most characters that Azure ML allows in a tag
 AGAIN = "Run the same command again: it continues from here, and trains nothing twice."
+NO_ALIASES = Promotion(
+    False, None, "a workspace of Azure ML has no aliases. Set promote: false, or use backend: local"
+)
 
 
 class AzureML:
@@ -328,6 +331,7 @@ class AzureML:
             registry_uri=uri(info),
             run_id=training.run_id,
             artifact_sha256=training.model_sha256,
+            promotion=NO_ALIASES if registration.promote else None,
         )
 
     def _versions(self, registration: Registration, class_names: str) -> list[ModelVersion]:

@@ -16,6 +16,7 @@ from image_workflow.backends.mlflow.checking import (
 )
 from image_workflow.backends.mlflow.database import prepare_store, registration_lock
 from image_workflow.backends.mlflow.errors import store_errors
+from image_workflow.backends.mlflow.promotion import accuracy_tags, promote
 from image_workflow.backends.mlflow.runs import experiment_id, find_or_log_model
 from image_workflow.backends.mlflow.stored import copy_of, files_sha256
 from image_workflow.backends.mlflow.texts import (
@@ -31,6 +32,7 @@ from image_workflow.backends.mlflow.unfinished import (
     delete_run_if_unused,
     delete_unused_runs,
     end_registration,
+    is_unfinished,
     registration_token,
 )
 from image_workflow.backends.settings import BackendSettings
@@ -117,10 +119,16 @@ def register_once(
             restore_run_files(chosen.run_id, registration)
             break
     lost = [found for found in versions if found.version in faults and faults[found.version].lost]
-    unsettled = [found for found in usable if found != chosen and TOKEN in found.tags]
+    unsettled = [found for found in usable if found != chosen and is_unfinished(found)]
     for version in (*lost, *unsettled):
-        replace_version(version, chosen)
-        log.info("version %s replaces version %s", chosen.version, version.version)
+        if replace_version(version, chosen):
+            log.info("version %s replaces version %s", chosen.version, version.version)
+        else:
+            log.info(
+                "version %s should be deleted, because version %s replaces it; you may not delete "
+                "it, so ask the administrator of the server",
+                *(version.version, chosen.version),
+            )
     delete_unused_runs([token, *dead, *(version.tags[TOKEN] for version in unsettled)])
     return settle(chosen, registration)
 
@@ -148,7 +156,7 @@ def choose(versions: list[ModelVersion]) -> ModelVersion | None:
     Each registration makes the same choice, because numbers only grow, and a version is settled
     only after it was chosen.
     """
-    settled = [version for version in versions if TOKEN not in version.tags]
+    settled = [version for version in versions if not is_unfinished(version)]
     return next(iter(settled or versions), None)
 
 
@@ -156,7 +164,7 @@ def make_version(registration: Registration, experiment: str, token: str) -> Non
     """Log the model, unless a run has it, and register it."""
     model_uri, digest = find_or_log_model(experiment_id(experiment), registration, token)
     tags = score_tags(registration) | content_tags(registration)
-    tags |= {ARTIFACT_TAG: digest, TOKEN: token}
+    tags |= accuracy_tags(registration.validation) | {ARTIFACT_TAG: digest, TOKEN: token}
     mlflow.register_model(model_uri, registration.name, tags=tags)
 
 
@@ -169,8 +177,14 @@ def restore_run_files(run_id: str, registration: Registration) -> None:
             mlflow.MlflowClient().log_artifact(run_id, str(path))
 
 
-def replace_version(old: ModelVersion, new: ModelVersion) -> None:
-    """Delete a version; give its aliases, stage, description and tags to another one."""
+def replace_version(old: ModelVersion, new: ModelVersion) -> bool:
+    """Give a version's aliases, stage, description and tags to another one, and delete it.
+
+    Returns
+    -------
+    bool
+        Whether this user may delete it.
+    """
     client, number = mlflow.MlflowClient(), new.version
     for alias, version in client.get_registered_model(old.name).aliases.items():
         if int(version) == int(old.version):
@@ -183,8 +197,9 @@ def replace_version(old: ModelVersion, new: ModelVersion) -> None:
         client.set_model_version_tag(old.name, number, key, old.tags[key])
     if old.description and not new.description:
         client.update_model_version(old.name, number, old.description)
-    delete(client.delete_model_version, old.name, old.version)
-    delete(delete_run_if_unused, old.run_id)
+    if is_deleted := delete(client.delete_model_version, old.name, old.version):
+        delete(delete_run_if_unused, old.run_id)
+    return is_deleted
 
 
 def settle(version: ModelVersion, registration: Registration) -> Version:
@@ -199,15 +214,21 @@ def settle(version: ModelVersion, registration: Registration) -> Version:
         client.update_registered_model(name, MODEL_DESCRIPTION)
     if not client.get_model_version(name, version.version).description:
         client.update_model_version(name, version.version, description(registration))
-    if TOKEN in version.tags:
+    for key, accuracy in accuracy_tags(registration.validation).items():
+        if version.tags.get(key) != accuracy:
+            # The same model was registered without this comparison.
+            client.set_model_version_tag(name, version.version, key, accuracy)
+    if is_unfinished(version):
         end_registration(version)
     log.info("%s version %s", name, version.version)
+    number = int(version.version)
     return Version(
         name=name,
-        version=int(version.version),
+        version=number,
         id=None,
         registry="local",
         registry_uri=mlflow.get_tracking_uri(),
         run_id=version.run_id,
         artifact_sha256=digest,
+        promotion=promote(name, number, registration.validation) if registration.promote else None,
     )

@@ -90,24 +90,44 @@ def delete_run_if_unused(run_id: str) -> None:
 
 def end_registration(version: ModelVersion) -> None:
     """Remove the tags that say that the registration of a version has not ended."""
+    delete(mlflow.MlflowClient().delete_tag, version.run_id, TOKEN)
+    delete_version_tag(version.name, version.version, TOKEN)
+
+
+def is_unfinished(version: ModelVersion) -> bool:
+    """Return whether the registration of a version has not ended."""
+    return bool(version.tags.get(TOKEN))
+
+
+def delete_version_tag(name: str, number: str, key: str) -> None:
+    """Delete a tag of a version, or empty it if this user may only edit the model."""
     client = mlflow.MlflowClient()
-    delete(client.delete_tag, version.run_id, TOKEN)
-    delete(client.delete_model_version_tag, version.name, version.version, TOKEN)
+    if not delete(client.delete_model_version_tag, name, number, key):
+        client.set_model_version_tag(name, number, key, "")
 
 
-def delete(method: Callable[..., None], *names: str) -> None:
+def delete(method: Callable[..., None], *names: str) -> bool:
     """Delete something that another client of the server may delete at the same moment.
 
     MLflow refuses the second of two simultaneous deletions in several ways. Repeated, it says that
     there is nothing to delete.
+
+    Returns
+    -------
+    bool
+        False if the server does not allow this user to delete it. A user with the permission EDIT
+        may register, and not delete.
     """
     for repeat in (True, False):
         try:
             method(*names)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return
+                break
+            if error.error_code == "PERMISSION_DENIED":
+                return False
             if not repeat:
                 raise
         else:
-            return
+            break
+    return True

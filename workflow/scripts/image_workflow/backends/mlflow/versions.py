@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from image_workflow.backends.mlflow.checking import location_of
 from image_workflow.backends.mlflow.errors import store_errors
 from image_workflow.backends.mlflow.stored import copy_of, files_sha256
-from image_workflow.backends.mlflow.unfinished import TOKEN
+from image_workflow.backends.mlflow.unfinished import is_unfinished
 from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, database_path
 from image_workflow.errors import UserError, nearest
 from image_workflow.imports import make_importable
@@ -116,7 +116,7 @@ def find_version(reference: str, registry_uri: str) -> ModelVersion:
         int(found.version): found
         for found in client.search_model_versions(f"name = '{name}'")
         # Its registration may still be undone.
-        if TOKEN not in found.tags
+        if not is_unfinished(found)
     }
     if not versions:
         models = [found.name for found in client.search_registered_models()]
