@@ -67,7 +67,8 @@ def compile_lock(name: str, *constraints: str) -> None:
 if __name__ == "__main__":
     compile_lock("azureml")
     compile_lock("local", "azureml.txt")
-    compile_lock("dev", "local.txt")
+    compile_lock("registry", "local.txt")
+    compile_lock("dev", "local.txt", "registry.txt")
     compile_lock("fuzz", "local.txt")
     local = locked_versions(REQUIREMENTS / "local.txt")
     for name in ("azureml-v1-job", "serve"):

@@ -233,7 +233,7 @@ def three_versions(options: Namespace) -> Namespace:
 def test_of_two_at_the_same_time_the_better_one_stays(three_versions: Namespace, monkeypatch):
     client = mlflow.MlflowClient(three_versions.registry_uri)
     images = register.registration(trained(three_versions, 0.9, 6)).validation.images
-    for order in ORDERS:
+    for order in ORDERS[::12]:  # All of them take minutes.
         client.set_registered_model_alias("my_model", CHAMPION, "1")
         for number in "23":
             client.delete_model_version_tag("my_model", number, REPLACED)

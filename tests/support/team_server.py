@@ -3,9 +3,9 @@
 import http.client
 import os
 import re
-import secrets
 import shlex
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -36,7 +36,7 @@ def programs() -> Path | None:
 
 def documented(beginning: str) -> str:
     """Return the code block of the document that begins with a text."""
-    blocks = re.findall(r"^```ini\n(.*?)^```", DOCUMENT, re.M | re.S)
+    blocks = re.findall(r"^```\w+\n(.*?)^```", DOCUMENT, re.M | re.S)
     return next(block for block in blocks if block.startswith(beginning))
 
 
@@ -60,9 +60,9 @@ class TeamServer:
 
     def __enter__(self) -> "TeamServer":
         try:
-            self._run("initdb", "--auth=trust", "--no-sync", "--username=mlflow", "--pgdata=data")
+            self.run("initdb", "--auth=trust", "--no-sync", "--username=mlflow", "--pgdata=data")
             self.start_database()
-            self._run("createdb", "--host", str(self.folder), "--username=mlflow", "mlflow")
+            self.run("createdb", "mlflow")
             self.start_server()
         except BaseException:
             self.stop()
@@ -81,67 +81,56 @@ class TeamServer:
 
     def start_database(self) -> None:
         """Start PostgreSQL, and wait until it answers."""
-        options = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
-        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        self.database = self._start("postgres", "-D", "data", *settings)
-        is_ready = "pg_isready", "--host", str(self.folder)
-        self._wait(self.database, lambda: bool(self._run(*is_ready)))
+        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with open(self.folder / "postgres.log", "ab") as log:
+            self.database = subprocess.Popen(
+                [programs() / "postgres", "-D", "data", *options],
+                **self._as_owner() | {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
+                start_new_session=True,
+            )
+        self._wait(self.database, lambda: bool(self.run("pg_isready")))
 
     def kill_database(self) -> None:
-        """Kill PostgreSQL, as the kernel does if memory is short."""
+        """End PostgreSQL at once, as a crash does: it recovers at its next start."""
         if self.database and self.database.poll() is None:
-            # Its children notice, and end, too.
-            self.database.kill()
+            self.database.send_signal(signal.SIGQUIT)
             self.database.wait()
-            self._wait(None, lambda: not self._has_children(self.database.pid))
-            (self.folder / "data/postmaster.pid").unlink(missing_ok=True)
 
     def query(self, sql: str) -> list[str]:
         """Return the rows of a query as text."""
-        arguments = ["--host", str(self.folder), "--username=mlflow", "--dbname=mlflow"]
         options = ["--no-psqlrc", "--tuples-only", "--no-align", f"--command={sql}"]
-        return self._run("psql", *arguments, *options).splitlines()
+        return self.run("psql", *options).decode().splitlines()
 
-    def _start(self, program: str, *arguments: str, **options) -> subprocess.Popen:
-        with open(self.folder / f"{program}.log", "a") as log:
-            return subprocess.Popen(
-                [programs() / program, *arguments],
-                **{"cwd": self.folder, "user": OWNER, "group": OWNER} | options,
-                extra_groups=[] if OWNER else None,
-                stdin=subprocess.DEVNULL,
-                **{"stdout": log, "stderr": log},
-                start_new_session=True,
-            )
-
-    def _run(self, program: str, *arguments: str) -> str:
+    def run(self, program: str, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Run a program of PostgreSQL, and return what it prints."""
         ended = subprocess.run(
             [programs() / program, *arguments],
-            **{"cwd": self.folder, "user": OWNER, "group": OWNER},
-            extra_groups=[] if OWNER else None,
+            **self._as_owner(),
+            input=stdin,
             capture_output=True,
-            text=True,
         )
         if ended.returncode:
-            raise OSError(f"{program}: {ended.stderr}")
+            raise OSError(f"{program}: {ended.stderr.decode()}")
         return ended.stdout
 
-    @staticmethod
-    def _has_children(session: int) -> bool:
-        """Return whether a process of a session is alive."""
-        ended = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True)
-        return any(not line.startswith(b"Z") for line in ended.stdout.split())
+    def _as_owner(self) -> dict:
+        """Return how to start a program of PostgreSQL."""
+        place = {"PGHOST": str(self.folder), "PGUSER": "mlflow", "PGDATABASE": "mlflow"}
+        user = {"user": OWNER, "group": OWNER, "extra_groups": []} if OWNER else {}
+        return {"cwd": self.folder, "env": os.environ | place} | user
 
     # ---- The server
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         """Return the command line and the variables of the documented unit, for this folder."""
-        unit = self._here(documented("[Unit]")).replace("\\\n", " ")
+        unit = self.here(documented("[Unit]")).replace("\\\n", " ")
         variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.M))
         program, *arguments = shlex.split(re.search(r"^ExecStart=(.*)$", unit, re.M)[1])
         return [str(Path(sys.executable).with_name(Path(program).name)), *arguments], variables
 
-    def _here(self, text: str) -> str:
-        """Return a documented file with the names and places of this server."""
+    def here(self, text: str) -> str:
+        """Return documented text with the names and places of this server."""
         for documented_text, here in {
             "/etc/mlflow/cert.pem": str(self.authority.folder / f"{HOST}.pem"),
             "/etc/mlflow/key.pem": str(self.authority.folder / f"{HOST}.pem"),
@@ -157,16 +146,20 @@ class TeamServer:
 
     def start_server(self) -> None:
         """Start the MLflow server, and wait until it answers."""
-        (self.folder / "auth.ini").write_text(self._here(documented("[mlflow]")))
+        (self.folder / "auth.ini").write_text(self.here(documented("[mlflow]")))
         command, variables = self.command()
         environment = os.environ | variables
         environment |= {"PGHOST": str(self.folder), "PGUSER": "mlflow"}
+        environment |= {"MLFLOW_FLASK_SERVER_SECRET_KEY": "any long random text"}
         environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
         with open(self.folder / "mlflow.log", "a") as log:
             self.server = subprocess.Popen(
                 command,
-                **{"cwd": self.folder, "env": environment, "stdin": subprocess.DEVNULL},
-                **{"stdout": log, "stderr": log},
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         self._wait(self.server, lambda: self.answers())
@@ -205,11 +198,6 @@ class TeamServer:
         """Return the ends of the logs."""
         paths = sorted(self.folder.glob("*.log"))
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in paths)
-
-
-def new_password() -> str:
-    """Return a password that no test has used."""
-    return secrets.token_hex(12)
 
 
 class Way(ThreadingHTTPServer):

@@ -11,7 +11,8 @@ from mlflow.server import get_app_client
 
 import image_workflow.backends.mlflow.registry  # noqa: F401  # what the children need
 from registration import write_results
-from team_server import ADMIN, OWNER, PASSWORD, TeamServer, Way, programs
+from simultaneous import copied
+from team_server import ADMIN, OWNER, PASSWORD, TeamServer, Way, documented, programs
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def team() -> Iterator[TeamServer]:
     """A running server with an empty registry."""
     if programs() is None:
         pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    # The folders of pytest are for root only.
+    # Only root may enter the folders of pytest.
     folder = Path(tempfile.mkdtemp(prefix="team-", dir="/tmp"))
     try:
         folder.chmod(0o755)
@@ -33,7 +34,7 @@ def team() -> Iterator[TeamServer]:
 
 @pytest.fixture
 def way(team: TeamServer) -> Iterator[Way]:
-    """The way to the server, without faults. Both run again after the test."""
+    """The way to the server. After the test, server and database are running again."""
     with Way(team) as running:
         yield running
     if team.database.poll() is not None:
@@ -43,32 +44,41 @@ def way(team: TeamServer) -> Iterator[Way]:
 
 
 @pytest.fixture
-def as_user(team: TeamServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that signs in as a user, who is created if he does not exist."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(team.authority.path))
+def administer(team: TeamServer, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Return a function that runs lines of Python as the administrator, who is named users."""
+
+    def run_as_admin(lines: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setenv("REQUESTS_CA_BUNDLE", str(team.authority.path))
+            patched.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+            patched.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+            exec(lines, {"users": get_app_client("basic-auth", team.uri)})
+
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    return run_as_admin
 
-    def sign_in(name: str) -> None:
-        as_admin(monkeypatch)
-        if name == ADMIN:
-            return
-        if f"{name}" not in team.query("SELECT username FROM users"):
-            users(team).create_user(name, f"the password of {name}")
+
+@pytest.fixture
+def sign_in(
+    team: TeamServer, administer: Callable, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
+    """Return a function that signs in as a user, and returns the password.
+
+    A user who does not exist is created as the document says. The authority of the server's
+    certificate is known.
+    """
+
+    def sign_in_as(name: str) -> str:
+        password = f"the-password-of-{name}"
+        if name not in team.query("SELECT username FROM users"):
+            lines = documented("import mlflow.server").replace("anna", name)
+            administer(team.here(lines).replace("a long password", password))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(team.authority.path))
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"the password of {name}")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+        return password
 
-    return sign_in
-
-
-def as_admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign in as the administrator."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-
-
-def users(team: TeamServer):
-    """Return the client that administers users, as the document says."""
-    return get_app_client("basic-auth", team.uri)
+    return sign_in_as
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +87,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     folder = tmp_path_factory.mktemp("results")
     (folder / ".snakemake").mkdir()
     return write_results(folder, "")
+
+
+@pytest.fixture
+def project(
+    results: Namespace,
+    team: TeamServer,
+    sign_in: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Namespace:
+    """The options to register the model in a project's folder, as a user.
+
+    Each test has a registered model and an experiment of its own.
+    """
+    sign_in("anna")
+    name = request.function.__name__
+    changes = {"registry_uri": team.uri, "model_name": name, "experiment_name": name}
+    options = copied(results, tmp_path / "project", **changes)
+    monkeypatch.chdir(tmp_path / "project")
+    return options

@@ -12,7 +12,7 @@ from checkout import TOP
 from image_workflow.lineage.pins import pinned_packages
 from lock import locked_versions
 
-LOCKS = ["local.txt", "dev.txt", "azureml.txt", "serve.txt"]
+LOCKS = ["local.txt", "dev.txt", "azureml.txt", "serve.txt", "registry.txt"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
 
@@ -62,6 +62,12 @@ def test_a_lock_names_no_index(lock: str):
 @pytest.mark.parametrize("lock", ["dev.txt", "azureml.txt"])
 def test_every_environment_has_the_workflows_versions(lock: str, python: str):
     assert set(pins("local.txt", python)) <= set(pins(lock, python))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tests_run_the_server_of_a_team(python: str):
+    assert set(pins("registry.txt", python)) <= set(pins("dev.txt", python))
+    assert {"mlflow", "flask-wtf", "psycopg2-binary"} <= dict(pins("registry.txt", python)).keys()
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -49,6 +49,7 @@ def installed(planned: subprocess.CompletedProcess) -> set[str]:
         ("azureml-demo", {"azureml"}),
         ("test-quick", {"dev"}),
         ("test", {"dev"}),
+        ("test-registry", {"dev"}),
         ("test-azureml", {"dev", "azureml"}),
     ],
 )

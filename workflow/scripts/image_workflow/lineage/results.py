@@ -239,7 +239,7 @@ class Sweep(Result):
         return with_rate(asdict(self) | {"candidates": candidates})
 
     def validation_accuracy(self) -> float | None:
-        """Return the chosen candidate's accuracy on the held-out images; None without candidates."""
+        """Return the chosen candidate's accuracy on the held-out images, or None."""
         return max((found.validation_accuracy for found in self.candidates), default=None)
 
     def varied(self) -> list[str]:
