@@ -20,8 +20,8 @@ COPY workflow /opt/workflow/workflow
 RUN chmod -R a+rX /opt/workflow \
     && /opt/venv/bin/python -m compileall -q /opt/workflow/workflow/scripts
 
-# A user id without an entry in /etc/passwd has no home, and MLflow asks for a name.
-ENV PATH=/opt/venv/bin:$PATH HOME=/tmp USER=workflow
+# A user id without an entry in /etc/passwd has no home for caches.
+ENV PATH=/opt/venv/bin:$PATH HOME=/tmp
 # Mount a folder here: it gets the results, the downloads and the registry.
 WORKDIR /work
 ENTRYPOINT ["snakemake", "--snakefile", "/opt/workflow/Snakefile"]

@@ -17,8 +17,9 @@ LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_registry.py t
 # Faults that take long have a target of their own: those that are injected, and the field cases.
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
-# The tests of the cloud take as long as all others, so they have a target of their own.
-TESTS := $(filter-out tests/azureml/% tests/serving/% tests/team_registry/% $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
+# These take long, or need what a fresh machine does not have.
+OWN_TARGETS := $(patsubst %,tests/%/%,azureml container serving team_registry)
+TESTS := $(filter-out $(OWN_TARGETS) $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors pictures serve
 
@@ -33,7 +34,8 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 setup-serve run test test-quick test-changes test-azureml test-serve test-registry faults fuzz \
+.PHONY: help setup setup-azureml setup-azureml-v1 setup-serve run test test-quick test-changes \
+  test-azureml test-container test-registry test-serve faults fuzz \
   test-long report predict serve ui verify reproduce azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
@@ -90,6 +92,9 @@ test-serve: .venv-dev/installed .venv-serve/installed  ## run the tests of the s
 
 test-registry: .venv-dev/installed  ## run the tests of a registry that a team shares, with PostgreSQL and an MLflow server
 	$(DEV)/python -m pytest tests/team_registry
+
+test-container: .venv-dev/installed  ## build the image and run the workflow in it; needs root, podman and debootstrap
+	$(DEV)/python -m pytest tests/container
 
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
 	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(FAULTS))

@@ -31,6 +31,27 @@ def test_an_entry_needs_nothing_but_a_path(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("leaves", "../project/leaves"),
+        ("/data/leaves", "/data/leaves"),
+        ("~/leaves", "~/leaves"),
+        ("$HOME/leaves", "$HOME/leaves"),
+    ],
+)
+def test_a_relative_path_begins_in_the_folder_that_has_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, expected: str
+):
+    for folder in ("project/config", "run"):
+        (tmp_path / folder).mkdir(parents=True)
+    own = f"leaves: {{images: {place}, labels: labels.csv}}\n"
+    (tmp_path / "project/config/my_datasets.yaml").write_text(own)
+    monkeypatch.chdir(tmp_path / "run")
+    found = load_entries([SHIPPED, Path("../project/config/my_datasets.yaml")], SCHEMAS)["leaves"]
+    assert (found["images"], found["labels"]) == (expected, "../project/labels.csv")
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("- a", "expected names with entries, found \\['a'\\]"),

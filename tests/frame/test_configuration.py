@@ -3,6 +3,7 @@
 tests/data/test_entries.py tests the entries of the user's own images.
 """
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def data_set(**changes) -> dict:
             ],
             SHA256,
         ),
-        "sources": [{"folder": "data/mine"}],
+        "sources": [{"folder": "/data/mine"}],
     }
     return entry | changes
 
@@ -401,12 +402,11 @@ def test_names_of_classes_stay_as_they_are_written(tmp_path: Path):
 
 
 def test_registry_of_the_workflow_is_valid():
-    shipped = TOP / "config/datasets.yaml"
-    registry = load(shipped)
+    shipped = Path("config/datasets.yaml")
     defaults = {"polarity": "light_on_dark"}
-    assert load_entries([shipped], SCHEMAS) == {
-        name: defaults | entry for name, entry in registry.items()
-    }
+    with contextlib.chdir(TOP):
+        expected = {name: defaults | entry for name, entry in load(shipped).items()}
+        assert load_entries([shipped], SCHEMAS) == expected
 
 
 def test_registry_has_the_checksums_of_the_original_mnist_files():

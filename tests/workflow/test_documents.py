@@ -63,6 +63,8 @@ OTHERS = {
     "AZUREML_TEST_CONFIG=/path/to/config.json .venv-dev/bin/python -m pytest -s -k real_workspace",
     # tests/serving/test_documented_calls.py
     *commands("```sh" + TEXTS["docs/serve.md"].partition("```sh")[2]),
+    # tests/container/test_image.py
+    *commands(TEXTS["docs/container.md"]),
 }
 
 
@@ -180,8 +182,8 @@ def test_every_documented_command_is_run_by_a_test():
 
 @pytest.mark.parametrize("arguments", matching(SNAKEMAKE))
 def test_a_documented_snakemake_command_can_be_planned(checkout: Checkout, arguments: str):
-    if "--sdm conda" in arguments:
-        pytest.skip("needs conda, even for a dry run")
+    if "--sdm" in arguments:
+        pytest.skip("needs conda or Apptainer, even for a dry run")
     if "dataset=fruit" in arguments or "photos" in arguments:
         pytest.skip("needs photographs; another test runs it")
     if "_model.py" in arguments:
