@@ -24,7 +24,7 @@ ADMIN, PASSWORD = "admin", "the-password-of-admin"
 HOST = "localhost"
 #: The user who runs the database: PostgreSQL refuses root.
 OWNER = "postgres" if os.geteuid() == 0 else None
-SECONDS = 60
+SECONDS = 180
 
 
 def programs() -> Path | None:

@@ -103,6 +103,8 @@ def project(
     Each test has a registered model and an experiment of its own.
     """
     sign_in("anna")
+    # Repeat a failed request at once. By default there are 14 seconds between four requests.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     name = request.function.__name__
     changes = {"registry_uri": team.uri, "model_name": name, "experiment_name": name}
     options = copied(results, tmp_path / "project", **changes)

@@ -22,7 +22,7 @@ from image_workflow.backends.mlflow.texts import (
     run_name,
     run_parameters,
 )
-from image_workflow.backends.mlflow.unfinished import TOKEN
+from image_workflow.backends.mlflow.unfinished import TOKEN, delete, logged_models
 from image_workflow.backends.sqlite_registry import ARTIFACT_TAG, artifact_root, database_path
 from image_workflow.data.arrays import find_array
 from image_workflow.errors import UserError
@@ -44,12 +44,10 @@ def find_or_log_model(experiment: str, registration: Registration, token: str) -
     token : str
         Says which registration the new run belongs to.
     """
-    client = mlflow.MlflowClient()
     for run in same_runs(experiment, registration):
         expected = run.data.tags.get(ARTIFACT_TAG)
         if run.info.status == "FINISHED" and expected and TOKEN not in run.data.tags:
-            criteria = f"source_run_id = '{run.info.run_id}'"
-            for model in client.search_logged_models([experiment], criteria):
+            for model in logged_models(experiment, run.info.run_id):
                 with copy_of(model.artifact_location) as files:
                     is_intact = files_sha256(files) == expected and not reason_not_to_work(files)
                 if model.status == LoggedModelStatus.READY and is_intact:
@@ -87,6 +85,10 @@ def log_run(experiment: str, registration: Registration, token: str) -> tuple[st
         for path in registration.artifacts:
             mlflow.log_artifact(str(path))
         logged = log_model(registration)
+        # If an answer of the server got lost, MLflow has asked again, and there are two.
+        for model in logged_models(experiment, run.info.run_id):
+            if model.model_id != logged.model_id:
+                delete(client.delete_logged_model, model.model_id)
         summary = registration.metrics.summary()
         mlflow.log_metrics(summary, model_id=logged.model_id, dataset=test_set)
         location = client.get_logged_model(logged.model_id).artifact_location

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
+from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -83,9 +84,15 @@ def delete_run_if_unused(run_id: str) -> None:
     if client.search_model_versions(f"run_id = '{run_id}'"):
         return
     experiment = client.get_run(run_id).info.experiment_id
-    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+    for model in logged_models(experiment, run_id):
         delete(client.delete_logged_model, model.model_id)
     delete(client.delete_run, run_id)
+
+
+def logged_models(experiment: str, run_id: str) -> list[LoggedModel]:
+    """Return the logged models of a run."""
+    criteria = f"source_run_id = '{run_id}'"
+    return list(mlflow.MlflowClient().search_logged_models([experiment], criteria))
 
 
 def end_registration(version: ModelVersion) -> None:
