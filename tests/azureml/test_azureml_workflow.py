@@ -196,6 +196,15 @@ def test_an_edit_of_the_client_code_downloads_from_the_completed_run(cloud_run, 
     assert len(cloud.runs()) == 1 and cloud.models() == ["sklearn_digits:1"]
 
 
+def test_a_workspace_has_no_champion_and_the_receipt_says_so(cloud_run, tmp_path):
+    cloud = cloud_run[0].copied(tmp_path)
+    output = cloud.succeed(RECEIPT, backend="azureml", promote="true")
+    assert "version 1 is not promoted: a workspace of Azure ML has no aliases." in output
+    receipt = cloud.json(RECEIPT)
+    assert (receipt["version"], receipt["promotion"]["promoted"]) == (1, False)
+    schema("receipt").validate(receipt)
+
+
 def test_the_job_of_sdk_v2_runs_without_any_azure_package(cloud_run):
     code = "from importlib.util import find_spec as f; print(f('azure'), f('azureml'))"
     printed = subprocess.run([JOB, "-c", code], check=True, capture_output=True, text=True).stdout

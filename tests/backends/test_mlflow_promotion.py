@@ -8,20 +8,15 @@ from dataclasses import replace
 
 import mlflow
 import pytest
-import yaml
-from jsonschema import Draft202012Validator
 
 import register
-from checkout import TOP
-from image_workflow.backends.azureml.backend import NO_ALIASES
 from image_workflow.backends.interface import Validation
 from image_workflow.backends.mlflow.promotion import CHAMPION, REPLACED, accuracy_tags, promote
 from image_workflow.lineage.results import Receipt, Sweep
 from registration import registered, write_model, write_training
+from schemas import schema
 from show_receipt import summary
 from training import training_options, training_settings
-
-SCHEMA = yaml.safe_load((TOP / "workflow/schemas/receipt.schema.yaml").read_text(encoding="utf-8"))
 
 
 def trained(options: Namespace, accuracy: float, rate: float, **settings) -> Namespace:
@@ -49,7 +44,7 @@ def champion(options: Namespace) -> str | None:
 
 
 def test_a_better_or_equal_version_becomes_the_champion(options: Namespace, caplog):
-    caplog.set_level("INFO", "register")
+    caplog.set_level("INFO", "image_workflow")
     first = registered(trained(options, 0.9, 1))
     assert (champion(options), first["version"]) == ("1", 1)
     assert first["promotion"] == {
@@ -70,11 +65,11 @@ def test_a_better_or_equal_version_becomes_the_champion(options: Namespace, capl
         "my_model version 3 is the champion: its validation accuracy is 0.9001, that of version 2 "
         "is 0.9."
     )
-    assert list(Draft202012Validator(SCHEMA).iter_errors(third)) == []
+    schema("receipt").validate(third)
 
 
 def test_a_worse_version_is_registered_and_not_promoted(options: Namespace, caplog):
-    caplog.set_level("INFO", "register")
+    caplog.set_level("INFO", "image_workflow")
     registered(trained(options, 0.9, 1))
     receipt = registered(trained(options, 0.8999, 3))
     assert (champion(options), receipt["version"]) == ("1", 2)
@@ -82,7 +77,7 @@ def test_a_worse_version_is_registered_and_not_promoted(options: Namespace, capl
     expected = {"promoted": False, "replaced_version": None, "reason": reason}
     assert receipt["promotion"] == expected
     assert caplog.messages[-1] == f"my_model version 2 is not promoted: {reason}."
-    assert list(Draft202012Validator(SCHEMA).iter_errors(receipt)) == []
+    schema("receipt").validate(receipt)
 
 
 @pytest.mark.parametrize(
@@ -276,8 +271,3 @@ def test_the_summary_says_whether_it_is_the_champion(options, promoted: bool, ve
     assert len(summary(receipt).splitlines()) == 3
     receipt["promotion"] = {"promoted": promoted, "replaced_version": None, "reason": "so it is"}
     assert f"\nchampion    {verdict}: so it is\n" in summary(receipt)
-
-
-def test_a_workspace_of_azure_ml_has_no_champion():
-    assert not NO_ALIASES.promoted
-    assert "use backend: local" in NO_ALIASES.reason

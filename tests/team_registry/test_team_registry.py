@@ -66,7 +66,7 @@ def assert_registers(team: TeamServer, options: Namespace, expected: list[int]) 
     """Register, and check that these are the versions, and that nothing is half-made."""
     ended = run_in_child(options)
     assert ended.exit_code == 0, ended.terminal
-    assert ended.terminal.endswith(f"{options.model_name} version {expected[-1]}\n")
+    assert f"{options.model_name} version {expected[-1]}\n" in ended.terminal
     assert versions(team, options) == expected
     assert json.loads(options.receipt.read_text())["version"] == expected[-1]
 
@@ -272,6 +272,9 @@ def test_who_may_not_delete_registers_and_promotes(
     dora = Namespace(**vars(scored(project, project.model.parent / "dora", 0.9)) | names)
     os.chdir(dora.model.parent)
     assert_registers(team, dora, [1, 2])
+    log = dora.receipt.with_suffix(".log").read_text()
+    reason = "its validation accuracy is 0.9, that of version 1 is 0.8"
+    assert f"{project.model_name} version 2 is the champion: {reason}.\n" in log
     promotion = json.loads(dora.receipt.read_text())["promotion"]
     assert (promotion["promoted"], promotion["replaced_version"]) == (True, 1)
     # Somebody else's registration of the same model was killed.

@@ -4,12 +4,12 @@ import image_workflow.start  # noqa: F401
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
 from image_workflow.backends.azureml.session import run_with_sdk
 from image_workflow.backends.interface import Registration, Registry, Validation
 from image_workflow.backends.settings import BackendSettings, add_backend_options
+from image_workflow.command import log
 from image_workflow.data import idx
 from image_workflow.data.arrays import IDX_FILES, check_arrays, load_arrays
 from image_workflow.errors import UserError
@@ -28,8 +28,6 @@ from image_workflow.lineage.results import (
     value_text,
 )
 from image_workflow.models.settings import TrainingSettings, add_training_options
-
-log = logging.getLogger(__name__)
 
 
 def registration(options: argparse.Namespace) -> Registration:
