@@ -39,7 +39,7 @@ if programs and programs[0] in hidden:
 
 def environments() -> dict[str, str]:
     """Return the environment of each rule that has one. A rule's program has the rule's name."""
-    rules = re.split(r"^rule (\w+):$", RULES, flags=re.M)[1:]
+    rules = re.split(r"^ *rule (\w+):$", RULES, flags=re.M)[1:]
     found = zip(rules[::2], rules[1::2], strict=True)
     names = {rule: re.search(r"\.\./envs/(\w+\.yaml)", text) for rule, text in found}
     return {rule: name[1] for rule, name in names.items() if name}
@@ -88,7 +88,7 @@ def finish(checkout: Checkout, *arguments: str, **config) -> None:
 
 
 def test_each_rule_has_an_environment_or_runs_on_this_machine():
-    rules = set(re.findall(r"^rule (\w+):$", RULES, re.M))
+    rules = set(re.findall(r"^ *rule (\w+):$", RULES, re.M))
     others = rules - environments().keys()
     assert others == {name for name in others if name.startswith("azureml_")} | {"report"}
 

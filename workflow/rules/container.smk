@@ -8,7 +8,7 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     if not os.path.exists(PROJECT / "container.sif"):
         raise WorkflowError(
             f"--sdm apptainer needs the image {PROJECT / 'container.sif'}, which does not exist. Make "
-            "it with the two commands in docs/container.md."
+            "it as docs/container.md says."
         )
     # In the image, Apptainer shows only this folder: not the programs, downloads and registry of
     # the project.
