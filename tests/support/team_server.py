@@ -47,11 +47,17 @@ class TeamServer:
     ----------
     folder : pathlib.Path
         A folder that the user OWNER can enter.
+
+    Attributes
+    ----------
+    names : dict
+        The variables of the administrator's Python.
     """
 
     def __init__(self, folder: Path):
         self.folder, self.authority = folder, Authority(folder / "authority")
         self.authority.context(HOST)
+        self.names: dict = {}
         self.database: subprocess.Popen | None = None
         self.server: subprocess.Popen | None = None
         with socket.create_server((HOST, 0)) as listening:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mlflow.server import get_app_client
 
 import image_workflow.backends.mlflow.registry  # noqa: F401  # what the children need
 from registration import write_results
@@ -45,16 +44,18 @@ def way(team: TeamServer) -> Iterator[Way]:
 
 @pytest.fixture
 def administer(team: TeamServer, monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """Return a function that runs lines of Python as the administrator, who is named users."""
+    """Return a function that runs lines of Python as the administrator, after the document's."""
 
     def run_as_admin(lines: str) -> None:
         with monkeypatch.context() as patched:
             patched.setenv("REQUESTS_CA_BUNDLE", str(team.authority.path))
             patched.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
             patched.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-            exec(lines, {"users": get_app_client("basic-auth", team.uri)})
+            exec(team.here(lines), team.names)
 
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    if not team.names:
+        run_as_admin(documented("import mlflow.server"))
     return run_as_admin
 
 
@@ -71,8 +72,8 @@ def sign_in(
     def sign_in_as(name: str) -> str:
         password = f"the-password-of-{name}"
         if name not in team.query("SELECT username FROM users"):
-            lines = documented("import mlflow.server").replace("anna", name)
-            administer(team.here(lines).replace("a long password", password))
+            lines = documented("users.create_user").replace("anna", name)
+            administer(lines.replace("a long password", password))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(team.authority.path))
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)

@@ -234,13 +234,11 @@ def test_who_does_not_sign_in_is_refused(
 def test_who_may_only_read_is_refused(
     team: TeamServer, project: Namespace, sign_in: Callable, administer: Callable, missing: str
 ):
-    user, names = f"reads-{missing}", dict.fromkeys(NAMES, f"reads-{missing}")
+    user, names = f"no_{missing}", dict.fromkeys(NAMES, f"no-{missing}")
     project = Namespace(**vars(project) | names)
     assert_registers(team, project, [1])
-    administer(f"users.create_user({user!r}, 'the-password-of-{user}')")
-    for kind in ("workspace", "experiment", "registered_model"):
-        if kind != missing:
-            grant(administer, user, kind)
+    rights = team.names["rights"]  # of a member
+    administer(role(user, {kind: rights[kind] for kind in rights if kind != missing}))
     sign_in(user)
     other = Namespace(**vars(scored(project, project.model.parent / "other", 0.7)) | names)
     os.chdir(other.model.parent)
@@ -249,14 +247,23 @@ def test_who_may_only_read_is_refused(
     receipt = Receipt.read(project.receipt)
     checks = MlflowRegistry(BackendSettings.from_options(project)).check(receipt)
     assert [check for check in checks if not check.holds] == []
-    grant(administer, user, missing)
+    administer(f"users.add_role_permission({user}.id, {missing!r}, '*', 'EDIT')")
     assert_registers(team, other, [1, 2])
 
 
-def grant(administer: Callable, user: str, kind: str) -> None:
-    """Let a user edit everything of a kind."""
-    right = "USE" if kind == "workspace" else "EDIT"
-    administer(f"users.grant_user_permission({user!r}, {kind!r}, '*', {right!r})")
+#: The rights of somebody who may not delete.
+EDITOR = {"workspace": "USE", "experiment": "EDIT", "registered_model": "EDIT"}
+
+
+def role(user: str, rights: dict[str, str]) -> str:
+    """Return the lines that create a user with these rights."""
+    return f"""
+users.create_user({user!r}, 'the-password-of-{user}')
+{user} = users.create_role('default', {user!r})
+users.assign_role({user!r}, {user}.id)
+for kind, right in {rights}.items():
+    users.add_role_permission({user}.id, kind, '*', right)
+"""
 
 
 def test_who_may_not_delete_registers_and_promotes(
@@ -265,9 +272,7 @@ def test_who_may_not_delete_registers_and_promotes(
     names = {name: vars(project)[name] for name in NAMES}
     anna = scored(project, project.model.parent / "anna", 0.8)
     assert_registers(team, Namespace(**vars(anna) | names), [1])
-    administer("users.create_user('dora', 'the-password-of-dora')")
-    for kind in ("workspace", "experiment", "registered_model"):
-        grant(administer, "dora", kind)
+    administer(role("dora", EDITOR))
     sign_in("dora")
     dora = Namespace(**vars(scored(project, project.model.parent / "dora", 0.9)) | names)
     os.chdir(dora.model.parent)
@@ -281,7 +286,7 @@ def test_who_may_not_delete_registers_and_promotes(
     client = mlflow.MlflowClient(team.uri)
     second = client.get_model_version(project.model_name, "2")
     tags = second.tags | {"registration": "0" * 32}
-    given = {"tags": tags, "model_id": second.model_id}
+    given = {"tags": tags, "model_id": second.source.rpartition("/")[2]}
     client.create_model_version(project.model_name, second.source, second.run_id, **given)
     ended = run_in_child(dora)
     assert ended.exit_code == 0, ended.terminal
