@@ -18,7 +18,7 @@ LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_registry.py t
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # These take long, or need what a fresh machine does not have.
-OWN_TARGETS := $(patsubst %,tests/%/%,azureml container serving team_registry)
+OWN_TARGETS := $(patsubst %,tests/%/%,azureml container serving slurm team_registry)
 TESTS := $(filter-out $(OWN_TARGETS) $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors pictures serve
@@ -34,8 +34,8 @@ V1 := .venv-azureml-v1/installed .venv-azureml-v1-job/installed
 SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
-.PHONY: help setup setup-azureml setup-azureml-v1 setup-serve run test test-quick test-changes \
-  test-azureml test-container test-registry test-serve faults fuzz \
+.PHONY: help setup setup-azureml setup-azureml-v1 setup-serve setup-slurm run test test-quick \
+  test-changes test-azureml test-container test-registry test-serve test-slurm faults fuzz \
   test-long report predict serve ui verify reproduce azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
@@ -48,6 +48,8 @@ setup-azureml: $(V2)  ## install the workflow and the Azure ML SDK v2 into .venv
 setup-azureml-v1: .venv-azureml-v1/installed  ## the same with SDK v1 into .venv-azureml-v1: 1.7 GB; needs CPython 3.11
 
 setup-serve: .venv-serve/installed  ## install Azure ML's inference server into .venv-serve: 400 MB
+
+setup-slurm: .venv-slurm/installed  ## install the workflow and Snakemake's executor for Slurm into .venv-slurm: 1 GB
 
 run: .venv/installed  ## run the workflow: from the download to the registered model
 	@$(RUN)/snakemake --cores 1 results/registered.json
@@ -96,6 +98,10 @@ test-registry: .venv-dev/installed  ## run the tests of a registry that a team s
 test-container: .venv-dev/installed  ## build the image and run the workflow in it; needs root, podman and debootstrap
 	$(DEV)/python -m pytest tests/container
 
+test-slurm: .venv-dev/installed .venv-slurm/installed  ## run the tests of the cluster on a Slurm that it starts; as root, with Debian's slurm-wlm and munge
+	$(DEV)/python tests/support/slurm.py $(DEV)/python -m pytest -n 6 --maxschedchunk 1 \
+	  tests/slurm/test_slurm_results.py tests/slurm
+
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
 	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(FAULTS))
 
@@ -140,11 +146,12 @@ HERE = --no-user --target= --root=/ --prefix="$$PWD/$(@D)"
 .venv-dev/installed: requirements/dev.txt
 .venv-fuzz/installed: requirements/fuzz.txt
 .venv-serve/installed: requirements/serve.txt
+.venv-slurm/installed: requirements/slurm.txt
 .venv-azureml/installed: requirements/azureml.txt
 .venv-azureml-v1/installed: requirements/azureml-v1.txt
 .venv-azureml-v1-job/installed: requirements/azureml-v1-job.txt
 $(V1): override PYTHON = $(or $(PYTHON_311),$(error The Azure ML SDK v1 needs CPython 3.11. Install it, or name it: make PYTHON=/path/to/python3.11 $@))
-.venv/installed .venv-dev/installed .venv-fuzz/installed .venv-serve/installed $(V2) $(V1):
+.venv/installed .venv-dev/installed .venv-fuzz/installed .venv-serve/installed .venv-slurm/installed $(V2) $(V1):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	@echo "Installing $< into $(@D)"
 	@$(PYTHON) -I -m venv --clear $(@D)

@@ -30,6 +30,7 @@ include: "workflow/rules/locks.smk"
 include: "workflow/rules/backend.smk"
 include: "workflow/rules/estimator.smk"
 include: "workflow/rules/integrity.smk"
+include: "workflow/rules/resources.smk"
 
 
 # ---- Stages --------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """Pin every requirement: the .txt files with hashes, and the environments of the rules.
 
 azureml.txt, with SDK v2, is resolved first, and local.txt takes over its versions, so that both
-environments run the same workflow. Packages of azureml-v1-job.in and serve.in that are also in
-local.txt get the same versions, so that the cloud trains the same model as this machine, and a
-server gives the same answers.
+environments run the same workflow. slurm.txt takes over all of local.txt but pandas, whose newest
+version the executor for Slurm does not accept. Packages of azureml-v1-job.in and serve.in that are
+also in local.txt get the same versions, so that the cloud trains the same model as this machine,
+and a server gives the same answers.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,10 +59,20 @@ def compile_lock(name: str, *constraints: str) -> None:
 
     Packages of the lock files ``constraints`` keep those versions. The others get the newest.
     """
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--upgrade"]
+    run_uv(name, "--upgrade", *(f"--constraints={lock}" for lock in constraints))
+
+
+def extend_lock(name: str, lock: str) -> None:
+    """Do the same with the versions of another lock file, except those that do not fit."""
+    shutil.copyfile(REQUIREMENTS / lock, REQUIREMENTS / f"{name}.txt")
+    run_uv(name)  # It prefers the versions that the file has.
+
+
+def run_uv(name: str, *more: str) -> None:
+    """Run ``uv pip compile``."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", *more]
     options = ["--python-version=3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"]
     files = [f"{name}.in", f"--output-file={name}.txt"]
-    files += [f"--constraints={lock}" for lock in constraints]
     subprocess.run([*command, "--quiet", *options, *files], cwd=REQUIREMENTS, check=True)
 
 
@@ -70,6 +82,7 @@ if __name__ == "__main__":
     compile_lock("registry", "local.txt")
     compile_lock("dev", "local.txt", "registry.txt")
     compile_lock("fuzz", "local.txt")
+    extend_lock("slurm", "local.txt")
     local = locked_versions(REQUIREMENTS / "local.txt")
     for name in ("azureml-v1-job", "serve"):
         pin_requirements(REQUIREMENTS / f"{name}.in", local)

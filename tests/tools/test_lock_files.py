@@ -12,7 +12,7 @@ from checkout import TOP
 from image_workflow.lineage.pins import pinned_packages
 from lock import locked_versions
 
-LOCKS = ["local.txt", "dev.txt", "azureml.txt", "serve.txt", "registry.txt"]
+LOCKS = ["local.txt", "dev.txt", "azureml.txt", "serve.txt", "registry.txt", "slurm.txt"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ENVIRONMENTS = sorted((TOP / "workflow/envs").glob("*.yaml"))
 
@@ -68,6 +68,15 @@ def test_every_environment_has_the_workflows_versions(lock: str, python: str):
 def test_the_tests_run_the_server_of_a_team(python: str):
     assert set(pins("registry.txt", python)) <= set(pins("dev.txt", python))
     assert {"mlflow", "flask-wtf", "psycopg2-binary"} <= dict(pins("registry.txt", python)).keys()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_environment_of_slurm_has_the_workflows_versions_but_for_pandas(python: str):
+    here, there = set(pins("local.txt", python)), set(pins("slurm.txt", python))
+    assert {name for name, _ in here - there} <= {"pandas"}
+    assert "snakemake-executor-plugin-slurm" in dict(there)
+    # It would delay each start beside the configuration of a cluster.
+    assert "snakemake-executor-plugin-slurm" not in dict(here)
 
 
 @pytest.mark.parametrize("python", PYTHONS)

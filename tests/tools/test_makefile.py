@@ -46,11 +46,13 @@ def installed(planned: subprocess.CompletedProcess) -> set[str]:
         ("run", {"local"}),
         ("setup", {"local"}),
         ("setup-azureml", {"azureml"}),
+        ("setup-slurm", {"slurm"}),
         ("azureml-demo", {"azureml"}),
         ("test-quick", {"dev"}),
         ("test", {"dev"}),
         ("test-registry", {"dev"}),
         ("test-azureml", {"dev", "azureml"}),
+        ("test-slurm", {"dev", "slurm"}),
     ],
 )
 def test_a_target_installs_what_it_needs(clone: Path, target: str, locks: set[str], tmp_path: Path):

@@ -65,6 +65,8 @@ OTHERS = {
     *commands("```sh" + TEXTS["docs/serve.md"].partition("```sh")[2]),
     # tests/container/test_image.py
     *commands(TEXTS["docs/container.md"]),
+    # tests/slurm/test_slurm_results.py
+    *(each for each in commands(TEXTS["docs/slurm.md"]) if each.startswith(".venv-slurm/bin/")),
 }
 
 

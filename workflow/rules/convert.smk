@@ -46,6 +46,10 @@ rule convert:
         "../envs/convert.yaml"
     # The result does not depend on it.
     threads: 8
+    resources:
+        mem_mb=8000,
+        disk_mb=8000,
+        runtime=240,
     params:
         settings=CONVERSION_SETTINGS,
         content=IMAGES_DIGEST,

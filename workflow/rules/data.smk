@@ -56,6 +56,10 @@ rule parse:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=600,
+        disk_mb=by_size(100, 20),
+        runtime=by_size(10, 0.02),
     params:
         checksums=lookup(dpath="{part}", within=SET_SHA256),
         python=PYTHON,
@@ -84,6 +88,10 @@ rule describe:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=by_size(600, 1.1),
+        disk_mb=10,
+        runtime=by_size(10, 0.01),
     params:
         settings=DESCRIPTION,
         # A UserDict: in a text, Snakemake would take {part} for a wildcard.

@@ -37,6 +37,10 @@ rule download:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=600,
+        disk_mb=2000,
+        runtime=60,
     params:
         checksums=lookup(dpath="{part}", within=RAW_SHA256),
         dataset=DATASET_NAME,

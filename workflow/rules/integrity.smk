@@ -62,7 +62,7 @@ def data_steps():
 
 def all_steps():
     """Return all jobs that write results, in the order in which they run."""
-    train = step("train", TRAIN_RECIPE, rules.train.input, reason_to_train())
+    train = step("train", TRAIN_RECIPE, ARRAYS, reason_to_train())
     evaluate = step("evaluate", EVALUATE_RECIPE, rules.evaluate.input)
     pictures = [
         step(rule, PICTURE_RECIPES[rule], getattr(rules, rule).input) for rule in PICTURE_RECIPES
@@ -86,6 +86,45 @@ def steps_on_demand():
 def benchmark_files(wildcards):
     """Return the files with the run times of all jobs that write results."""
     return [f"results/benchmarks/{Path(step.record).stem}.jsonl" for step in all_steps()]
+
+
+def score_steps():
+    """Return the jobs of all candidates. They make no result: train fits what they have not scored."""
+    return [
+        Step(
+            f"results/records/score_candidate_{candidate}.json",
+            SCORE_RECIPES[candidate],
+            [f"results/candidates/{candidate}.json"],
+            ["results/arrays/train-images.npy", "results/arrays/train-labels.npy"],
+        )
+        for candidate in CANDIDATES
+    ]
+
+
+def spreads():
+    """Return whether each candidate is a job of its own before train, as on a cluster."""
+    if IN_CLOUD or not IS_SWEEP or workflow.execution_settings is None:
+        return False
+    # Snakemake sets this for each executor that is not local. In a dry run it hides the executor.
+    return workflow.execution_settings.use_threads
+
+
+def has_to_train():
+    """Return whether the model, or the data that it is made from, is missing or out of date."""
+    *steps_to_arrays, _describe = data_steps()
+    records = [*(step.record for step in steps_to_arrays), rules.train.output.record]
+    return not os.path.exists(records[-1]) or not JOBS_TO_REPEAT.keys().isdisjoint(records)
+
+
+def scores_before_training(wildcards):
+    """Return the records of the candidates' jobs that train waits for."""
+    if not workflow.is_main_process:
+        return []  # Snakemake has waited before it sent the job to a node.
+    if has_to_train():
+        return [step.record for step in score_steps()] if spreads() else []
+    # Keep the inputs that Snakemake has noted: others would be a reason to train.
+    noted = workflow.persistence.input(rules.train.output.model) or []
+    return [name for name in noted if Path(name).name.startswith("score_candidate_")]
 
 
 def check_links(steps):
@@ -119,6 +158,10 @@ def request_repeats(wildcards):
     is. The option --forcerun is read before the rules are, and --force would add targets.
     """
     jobs = JOBS_TO_REPEAT
+    if spreads() and has_to_train():
+        jobs = jobs | steps_to_repeat(
+            [step for step in score_steps() if os.path.exists(step.record)]
+        )
     targets = {rule.name for rule in workflow.dag.targetrules} | workflow.dag.targetfiles
     for made, records in [
         (["report", "results/report.html"], REPORT_RECORDS),

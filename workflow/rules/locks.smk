@@ -5,7 +5,8 @@
 # Snakemake's own lock is a file, which stays when Snakemake is killed. The kernel releases its locks
 # when a process ends, however it ends. Two files carry kernel locks:
 #   .snakemake/running  held by Snakemake while it runs; contains the run's id
-#   .snakemake/jobs     shared by the programs of all jobs while they run, see command.py
+#   .snakemake/jobs     shared by the programs of all jobs while they run, see command.py, and on
+#                       the nodes of a cluster by the Snakemakes that run the programs
 # If we hold both, no other run and no job is active here, so a leftover Snakemake lock is stale.
 # On a file system without kernel locks nothing is proved, and nothing is removed.
 
@@ -14,6 +15,10 @@ import os
 import shutil
 import signal
 import uuid
+from contextlib import ExitStack
+
+from image_workflow.command import job_lock
+from image_workflow.errors import UserError
 
 
 def locked(file):
@@ -74,6 +79,14 @@ def check_folders():
 
 
 check_folders()
+if not workflow.is_main_process:
+    # On a cluster, a job may start after its run has ended. It must not come as far as its program,
+    # because Snakemake deletes the job's outputs before that. The lock is held until this process ends.
+    held = ExitStack()
+    try:
+        held.enter_context(job_lock())
+    except UserError as error:
+        raise WorkflowError(str(error))
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
         Path(".snakemake").mkdir(exist_ok=True)

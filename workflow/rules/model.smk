@@ -1,12 +1,20 @@
 # Trains the model, and measures it on the test set.
 
-# One job compares all candidates: a process for each of them, or a run in the cloud, would take
-# longer to start than to fit.
+# On this machine one job compares all candidates: a process for each of them, or a run in the cloud,
+# would take longer to start than to fit. On a cluster each candidate is a job of its own before it.
 TRAINING = SETTINGS.arguments()
+CANDIDATES = {
+    Path(name).stem: (*one.arguments(), "--validation-fraction", str(one.validation_fraction))
+    for name, one in SETTINGS.candidates().items()
+}
 
 # training.json lists the versions of the packages in azureml.yaml, wherever the model is trained.
 TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py") | ESTIMATOR_CODE
 TRAIN_RECIPE = recipe(TRAINING, TRAIN_CODE)
+SCORE_CODE = (
+    code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("score_candidate.py") | ESTIMATOR_CODE
+)
+SCORE_RECIPES = {name: recipe(point, SCORE_CODE) for name, point in CANDIDATES.items()}
 EVALUATE_CODE = code_of("evaluate.py", "train.yaml") | ESTIMATOR_CODE
 EVALUATE_RECIPE = recipe(EVALUATE_CODE)
 
@@ -19,6 +27,43 @@ ORPHANS = [
 ]
 
 
+if IS_SWEEP:
+
+    rule score_candidate:
+        input:
+            images="results/arrays/train-images.npy",
+            labels="results/arrays/train-labels.npy",
+        output:
+            # Only the record: Snakemake would delete a score that an earlier training kept.
+            record="results/records/score_candidate_{candidate}.json",
+        log:
+            "results/logs/score_candidate_{candidate}.log",
+        benchmark:
+            "results/benchmarks/score_candidate_{candidate}.jsonl"
+        conda:
+            MERGED.get("train.yaml", "../envs/train.yaml")
+        threads: 8
+        resources:
+            mem_mb=FIT_MEMORY,
+            disk_mb=by_size(10, 1.1),
+            runtime=fit_minutes(1),
+        params:
+            settings=lookup(dpath="{candidate}", within=CANDIDATES),
+            estimator=ESTIMATOR_OPTIONS,
+            python=PYTHON,
+            program=SCRIPTS / "score_candidate.py",
+            environment=MERGED.get("azureml.yaml", WORKFLOW / "envs/azureml.yaml"),
+            code=SCORE_CODE,
+            recipe=lookup(dpath="{candidate}", within=SCORE_RECIPES),
+        message:
+            "Score the candidate {wildcards.candidate} with {threads} thread(s)"
+        shell:
+            "{params.python:q} {params.program:q} {params.settings:q} {params.estimator[folder]:q}"
+            " --environment {params.environment:q} --data-folder results/arrays"
+            " --threads {threads} --candidates results/candidates"
+            " --record {output.record} {params.recipe} --log {log}"
+
+
 rule train:
     input:
         images="results/arrays/train-images.npy",
@@ -26,6 +71,7 @@ rule train:
         # A run in the cloud measures itself on the test set. The model does not depend on it, but
         # Snakemake overlooks other reasons to train when an ancient() input is made again.
         test=["results/arrays/test-images.npy", "results/arrays/test-labels.npy"],
+        scores=scores_before_training,
     output:
         model="results/model.pkl",
         training="results/training.json",
@@ -40,6 +86,10 @@ rule train:
         MERGED.get("train.yaml", "../envs/train.yaml")
     # Snakemake reduces this to the value of --cores. The model does not depend on it.
     threads: 8
+    resources:
+        mem_mb=FIT_MEMORY,
+        disk_mb=by_size(100, 1.1),
+        runtime=fit_minutes(len(CANDIDATES) + 1),
     params:
         # A tuple: in the texts of a list, Snakemake would take {part} for a wildcard.
         settings=tuple(TRAINING),
@@ -82,6 +132,10 @@ rule evaluate:
     conda:
         MERGED.get("train.yaml", "../envs/train.yaml")
     threads: 1
+    resources:
+        mem_mb=by_size(600, 1.1),
+        disk_mb=10,
+        runtime=by_size(10, 0.01),
     params:
         estimator=ESTIMATOR_OPTIONS,
         python=PYTHON,

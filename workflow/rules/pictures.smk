@@ -43,6 +43,10 @@ rule preview:
     conda:
         "../envs/pictures.yaml"
     threads: 1
+    resources:
+        mem_mb=by_size(600, 0.1),
+        disk_mb=10,
+        runtime=10,
     params:
         settings=PREVIEW,
         python=PYTHON,
@@ -76,6 +80,10 @@ rule draw_class_balance:
     conda:
         "../envs/pictures.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
+        disk_mb=10,
+        runtime=10,
     params:
         python=PYTHON,
         program=SCRIPTS / "draw_class_balance.py",
@@ -107,6 +115,10 @@ rule draw_confusion:
     conda:
         "../envs/pictures.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
+        disk_mb=10,
+        runtime=10,
     params:
         python=PYTHON,
         program=SCRIPTS / "draw_confusion.py",
@@ -142,6 +154,10 @@ rule draw_mistakes:
     conda:
         MERGED.get("pictures.yaml", "../envs/pictures.yaml")
     threads: 1
+    resources:
+        mem_mb=by_size(600, 1.1),
+        disk_mb=10,
+        runtime=by_size(10, 0.01),
     params:
         estimator=ESTIMATOR_OPTIONS,
         python=PYTHON,
@@ -179,6 +195,10 @@ if IS_LINEAR:
         conda:
             MERGED.get("pictures.yaml", "../envs/pictures.yaml")
         threads: 1
+        resources:
+            mem_mb=600,
+            disk_mb=10,
+            runtime=10,
         params:
             estimator=ESTIMATOR_OPTIONS,
             python=PYTHON,
@@ -214,6 +234,10 @@ if IS_SWEEP:
         conda:
             "../envs/pictures.yaml"
         threads: 1
+        resources:
+            mem_mb=500,
+            disk_mb=10,
+            runtime=10,
         params:
             python=PYTHON,
             program=SCRIPTS / "draw_sweep.py",

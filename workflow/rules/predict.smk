@@ -37,6 +37,10 @@ rule predict:
         MERGED.get("predict.yaml", "../envs/predict.yaml")
     # The result does not depend on it.
     threads: 8
+    resources:
+        mem_mb=2000,
+        disk_mb=100,
+        runtime=60,
     params:
         # A UserDict: in a text, Snakemake would take {part} for a wildcard.
         pictures=UserDict(path=str(TO_PREDICT)),

@@ -47,6 +47,10 @@ rule register:
     conda:
         MERGED.get("register.yaml", "../envs/register.yaml")
     threads: 1
+    resources:
+        mem_mb=by_size(1000, 1.1),
+        disk_mb=500,
+        runtime=by_size(20, 0.01),
     params:
         settings=REGISTRATION,
         estimator=ESTIMATOR_OPTIONS,

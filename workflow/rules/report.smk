@@ -56,6 +56,10 @@ rule summarize:
     conda:
         "../envs/summary.yaml"
     threads: 1
+    resources:
+        mem_mb=500,
+        disk_mb=10,
+        runtime=10,
     params:
         python=PYTHON,
         program=SCRIPTS / "summarize.py",

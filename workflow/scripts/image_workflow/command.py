@@ -48,7 +48,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     options = parser.parse_args()
     _configure_logging(options.log)
     try:
-        with interrupts.interruptible(), _job_lock():
+        with interrupts.interruptible(), job_lock():
             main(options)
     except UserError as error:
         log.error("%s: %s", parser.prog, error)
@@ -84,11 +84,16 @@ def described(error: OSError) -> str:
 
 
 @contextmanager
-def _job_lock() -> Iterator[None]:
+def job_lock() -> Iterator[None]:
     """Hold a shared lock on .snakemake/jobs while this job runs.
 
     A job survives when Snakemake is killed, and could write into the results of the next run. The
     next run waits for the lock. See workflow/rules/locks.smk, which sets the variable.
+
+    Raises
+    ------
+    UserError
+        If the run that started the job has ended, and another one has begun.
     """
     if not Path(".snakemake").is_dir():
         yield

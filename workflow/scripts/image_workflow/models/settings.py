@@ -4,14 +4,15 @@ import argparse
 import itertools
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from image_workflow.errors import UserError
 from image_workflow.imports import add_estimator_folder_option
+from image_workflow.lineage.checksums import sha256_of_json
 from image_workflow.lineage.code import code_digests
-from image_workflow.lineage.results import RATE
+from image_workflow.lineage.results import RATE, is_rate
 from image_workflow.paths import expanded
 
 #: The default estimator. Any other estimator is named by its import path, or as FILE.py:FUNCTION.
@@ -162,6 +163,15 @@ class TrainingSettings:
         combinations = itertools.product(*(self.grid[name] for name in names))
         return [dict(zip(names, values, strict=True)) for values in combinations]
 
+    def candidates(self) -> dict[str, Self]:
+        """Return the settings of each point alone, by the name of the file that keeps its score."""
+        return {
+            file_name(point, self.estimator): replace(
+                self, grid={name: [value] for name, value in point.items()}
+            )
+            for point in self.points()
+        }
+
     def varied(self) -> list[str]:
         """Return the parameters that have several values to try."""
         return [name for name, values in self.grid.items() if len(values) > 1]
@@ -192,6 +202,16 @@ class TrainingSettings:
             solver = ["--solver", self.solver]
         several = ["--validation-fraction", str(self.validation_fraction)] * self.is_sweep
         return [*model, *several, *solver, "--seed", str(self.seed)]
+
+
+def file_name(point: dict, estimator: str) -> str:
+    """Return the name of the file that keeps a point's score, the same for 2 and 2.0.
+
+    It is the rate, or a digest of the estimator and its parameters.
+    """
+    if is_rate(point):
+        return str(float(point[RATE])).removesuffix(".0") + ".json"
+    return sha256_of_json([estimator, point])[:16] + ".json"
 
 
 def rates(values: list[float] | None) -> list[float]:

@@ -16,9 +16,9 @@ import numpy as np
 from image_workflow.errors import UserError
 from image_workflow.files import write_json
 from image_workflow.lineage.checksums import sha256_of_json
-from image_workflow.lineage.results import RATE, Candidate, Sweep, is_rate, point_text
+from image_workflow.lineage.results import RATE, Candidate, Sweep, point_text
 from image_workflow.models.estimator import predict
-from image_workflow.models.settings import TrainingSettings
+from image_workflow.models.settings import TrainingSettings, file_name
 from image_workflow.models.solvers import SOLVERS, fit_newton
 
 log = logging.getLogger(__name__)
@@ -87,16 +87,6 @@ def mapped_part(images: np.ndarray, mask: np.ndarray, folder: Path | None) -> np
             file.write(np.ascontiguousarray(images[block][mask[block]]).data)
         file.flush()
         return np.memmap(file, np.uint8, "r", shape=(int(mask.sum()), *images.shape[1:]))
-
-
-def file_name(point: dict, estimator: str) -> str:
-    """Return the name of the file that keeps a point's score, the same for 2 and 2.0.
-
-    It is the rate, or a digest of the estimator and its parameters.
-    """
-    if is_rate(point):
-        return str(float(point[RATE])).removesuffix(".0") + ".json"
-    return sha256_of_json([estimator, point])[:16] + ".json"
 
 
 class Candidates:
@@ -194,7 +184,7 @@ def sweep(
             *(
                 number + 1,
                 len(points),
-                point_text({name: point[name] for name in settings.varied()}),
+                point_text({name: point[name] for name in settings.varied()} or point),
             ),
             *(candidates[number].train_accuracy, candidates[number].validation_accuracy),
         )

@@ -52,12 +52,7 @@ def train(
     bool or None
         Whether the training is deterministic; None if it is not known.
     """
-    if settings.is_own:
-        from image_workflow.models.own_estimator import check
-
-        check(settings)
-    images = find_array(data_folder, "train-images")
-    labels = find_array(data_folder, "train-labels")
+    images, labels = training_set(data_folder, settings)
     point = settings.points()[0]
     # Always write sweep.json: Snakemake tracks parameters only for outputs it has recorded.
     comparison = Sweep(point, n_train=len(images), n_validation=0, candidates=[])
@@ -78,6 +73,34 @@ def train(
     from image_workflow.models.own_fit import is_deterministic
 
     return is_deterministic(images, labels, point, settings)
+
+
+def score(
+    data_folder: Path,
+    settings: TrainingSettings,
+    threads: int,
+    candidates_folder: Path,
+    program: Path,
+    versions: dict[str, str] | None = None,
+) -> None:
+    """Keep the scores of candidates, so that :func:`train` finds them.
+
+    The parameters are those of :func:`train`.
+    """
+    images, labels = training_set(data_folder, settings)
+    key = fingerprint(images, labels, settings, program, versions)
+    candidates_folder.mkdir(parents=True, exist_ok=True)
+    kept = Candidates(candidates_folder, key, settings.estimator)
+    sweep(images, labels, settings, threads, kept, candidates_folder)
+
+
+def training_set(data_folder: Path, settings: TrainingSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels, after a check of the user's own estimator."""
+    if settings.is_own:
+        from image_workflow.models.own_estimator import check
+
+        check(settings)
+    return find_array(data_folder, "train-images"), find_array(data_folder, "train-labels")
 
 
 def dump(model, path: Path, settings: TrainingSettings) -> None:
