@@ -361,7 +361,7 @@ def test_a_server_refuses(
         ("a host that does not exist", "https://mlflow.invalid", "is unknown. Look for a slip"),
         ("an unknown scheme", "gopher://example.org", "MLflow knows no store such as"),
         ("a folder of old MLflow", "file:///tmp/mlruns", "keeps no registry in a folder"),
-        ("a missing driver", "postgresql://h/db", "-m pip install psycopg2-binary"),
+        ("a missing driver", "mysql://h/db", "-m pip install mysqlclient"),
         ("a port that is no number", "http://h:port", "its host or port is wrong"),
         ("a registry in memory", "sqlite://", "is not in a file, so it would be lost"),
     ],
