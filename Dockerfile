@@ -10,7 +10,7 @@ COPY requirements/local.txt /opt/workflow/requirements/local.txt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-    --require-hashes --requirement /opt/workflow/requirements/local.txt
+    --no-deps --require-hashes --requirement /opt/workflow/requirements/local.txt
 
 COPY Snakefile /opt/workflow/
 COPY config /opt/workflow/config

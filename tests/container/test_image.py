@@ -12,6 +12,8 @@ import containers
 from checkout import TOP, Checkout
 from containers import STRANGER, podman, run
 
+# The first test builds the image, which can take longer than a test may otherwise.
+pytestmark = pytest.mark.timeout(1800)
 # The model and the comparison of the default run, wherever it runs.
 MNIST = {
     "model.pkl": "06d5be828d9bfc1d8f46b4daf05b15b55fed876d96a1786eba1eb6e821890275",
