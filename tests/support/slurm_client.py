@@ -53,7 +53,7 @@ class Client:
         """Return what the client has printed until now."""
         return self.output.read_text()
 
-    def wait(self, seconds: float = 400) -> int:
+    def wait(self, seconds: float = 540) -> int:
         """Wait until the client has ended, and return its exit code."""
         try:
             return self.process.wait(seconds)
