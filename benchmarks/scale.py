@@ -209,6 +209,25 @@ def show(times: int, measured: Measurement, again: Measurement, jobs: dict[str, 
     table(head, lines)
 
 
+def show_growth(runs: dict[int, tuple[Measurement, Measurement, dict[str, Job]]]) -> None:
+    """Print the table of docs/scale.md: a row for each size."""
+    head = ["images", "run, s", "run, CPU s", "parse_train, s", "train, s", "train, CPU s"]
+    head += ["train, own MiB", "others, own MiB", "nothing to do, s"]
+    lines = []
+    for times, (measured, again, jobs) in runs.items():
+        parse, train = jobs["parse_train"], jobs["train"]
+        lines.append(
+            [
+                f"{times * IMAGES_OF_MNIST:,}",
+                *(f"{measured.seconds:.0f}", f"{measured.cpu_seconds:.0f}"),
+                f"{parse.seconds:.1f}",
+                *(f"{train.seconds:.0f}", f"{train.cpu_seconds:.0f}", f"{train.own_mib:.0f}"),
+                *(f"{max_own(jobs, without=['train']):.0f}", f"{again.seconds:.1f}"),
+            ]
+        )
+    table(head, lines)
+
+
 # ---- The picture ---------------------------------------------------------------------------
 
 
@@ -281,6 +300,7 @@ def main(options: argparse.Namespace) -> None:
             options.data_folder, times, options.test_times, options.regularization
         )
         show(times, *runs[times])
+    show_growth(runs)
     targets = targets_of(runs)
     draw(runs, options.picture)
     save(
