@@ -242,11 +242,12 @@ def draw(runs: dict[int, tuple[Measurement, Measurement, dict[str, Job]]], path:
     counts = [times * IMAGES_OF_MNIST for times in runs]
     jobs = [{"the whole run": each[2][SNAKEMAKE]} | each[2] for each in runs.values()]
     for job, color in DRAWN.items():
-        draw_line(seconds, counts, [each[job].seconds for each in jobs], job, color)
+        place = 7 if job == "the whole run" else -14
+        draw_line(seconds, counts, [each[job].seconds for each in jobs], job, color, place)
         if job != "the whole run":
-            draw_line(mib, counts, [each[job].own_mib for each in jobs], job, color)
+            draw_line(mib, counts, [each[job].own_mib for each in jobs], job, color, 7)
     others = [max_own(each, without=DRAWN) for each in jobs]
-    draw_line(mib, counts, others, "the largest other job", "#009e73")
+    draw_line(mib, counts, others, "the largest other job", "#009e73", -14)
     mib.axhline(LIMIT_MIB, color="0.5", linewidth=0.8)
     mib.annotate("2 GiB", (counts[0], LIMIT_MIB), (0, 4), textcoords="offset points", color="0.4")
     for axes, title in ((seconds, "seconds"), (mib, "own memory without mapped files, MiB")):
@@ -270,12 +271,14 @@ def max_own(jobs: dict[str, Job], without=()) -> float:
     return max(job.own_mib for name, job in jobs.items() if name not in without)
 
 
-def draw_line(axes, counts: list[int], values: list[float], label: str, color: str) -> None:
-    """Draw values, with a number above each point."""
+def draw_line(
+    axes, counts: list[int], values: list[float], label: str, color: str, place: int
+) -> None:
+    """Draw values, with the last one so many points above its point."""
     axes.loglog(counts, values, "o-", color=color, label=label)
-    for count, value in zip(counts, values, strict=True):
-        text = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-        axes.annotate(text, (count, value), (0, 7), textcoords="offset points", ha="center")
+    text = f"{values[-1]:,.0f}" if values[-1] >= 10 else f"{values[-1]:.1f}"
+    at = counts[-1], values[-1]
+    axes.annotate(text, at, (0, place), textcoords="offset points", ha="center")
 
 
 # ---- Targets -------------------------------------------------------------------------------
