@@ -145,7 +145,10 @@ class Cluster:
         for name in DAEMONS:
             if pid := self.pid(name):
                 os.kill(pid, signal.SIGTERM)
-                wait_until(lambda name=name: not self.pid(name), f"{name} has ended")
+                try:
+                    wait_until(lambda name=name: not self.pid(name), f"{name} has ended")
+                except AssertionError:
+                    os.kill(pid, signal.SIGKILL)
         # Beside the configuration of a cluster that is gone, each start of Snakemake's executor
         # would take ten seconds longer.
         CONFIGURATION.unlink()

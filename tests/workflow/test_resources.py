@@ -32,7 +32,8 @@ def test_each_rule_states_its_resources(checkout: Checkout):
 
 
 def test_the_memory_of_a_fit_grows_with_the_arrays(checkout: Checkout):
-    assert listed(checkout, "fit") == "800 3100"
+    assert listed(checkout, "fit", regularization=0.5) == "800 2100"
+    assert listed(checkout, "fit", regularization="[0.5,2]") == "800 3100"
     assert listed(checkout, "fit", estimator="sklearn.linear_model.RidgeClassifier") == "800 20800"
 
 

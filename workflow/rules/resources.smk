@@ -18,7 +18,7 @@ def by_size(base, share):
 
 # An estimator of the user's own gets float64 numbers, eight bytes for a pixel, and may copy them.
 # A comparison maps the data set, and a copy of it in two parts.
-FIT_MEMORY = by_size(800, 20 if SETTINGS.is_own else 2.3)
+FIT_MEMORY = by_size(800, 20 if SETTINGS.is_own else 2.3 if IS_SWEEP else 1.3)
 
 
 def fit_minutes(fits):
