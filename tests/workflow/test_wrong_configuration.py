@@ -47,8 +47,8 @@ def refusal(checkout: Checkout, **config) -> str:
             1,
             "config: regularisation is not a key; did you mean regularization? allowed: dataset, "
             "backend, estimator, parameters, extra_packages, regularization, validation_fraction, "
-            "solver, seed, preview_images, model_name, experiment_name, registry_uri, confirm, "
-            "predict, azureml.",
+            "solver, seed, preview_images, model_name, experiment_name, registry_uri, promote, "
+            "confirm, predict, azureml.",
         ),
         (
             "regularization",
