@@ -16,10 +16,12 @@ CHANGES := tests/workflow/test_whatever_happened.py tests/workflow/test_reproduc
 LONGEST_FAULTS := tests/faults/test_processes.py tests/faults/test_registry.py tests/faults/test_disk.py
 # Faults that take long have a target of their own: those that are injected, and the field cases.
 FAULTS := $(wildcard tests/faults/test_*.py tests/field_cases/test_*.py) tests/workflow/test_interrupted.py
+# Packages of conda, several folders at once, and more data than memory.
+SURROUNDINGS := $(patsubst %,tests/workflow/test_%.py,conda side_by_side size)
 LONGEST_CLOUD := tests/azureml/test_azureml_network.py tests/azureml/test_azureml_faults.py
 # These take long, or need what a fresh machine does not have.
 OWN_TARGETS := $(patsubst %,tests/%/%,azureml container serving slurm team_registry)
-TESTS := $(filter-out $(OWN_TARGETS) $(FAULTS) $(CHANGES),$(wildcard tests/*/test_*.py))
+TESTS := $(filter-out $(OWN_TARGETS) $(FAULTS) $(CHANGES) $(SURROUNDINGS),$(wildcard tests/*/test_*.py))
 CLOUD_TESTS := $(LONGEST_CLOUD) $(filter-out $(LONGEST_CLOUD),$(wildcard tests/azureml/test_*.py))
 BENCHMARKS := fit job sweep scale parse start processors pictures serve
 
@@ -35,7 +37,8 @@ SDK ?= v2
 CLOUD = $(if $(filter v1,$(SDK)),$(V1),$(V2))
 
 .PHONY: help setup setup-azureml setup-azureml-v1 setup-serve setup-slurm run test test-quick \
-  test-changes test-azureml test-container test-registry test-serve test-slurm faults fuzz \
+  test-changes test-azureml test-container test-registry test-serve test-slurm \
+  test-surroundings faults fuzz \
   test-long report predict serve ui verify reproduce azureml-demo bench format lint lock docs clean
 
 help:  ## list the targets
@@ -101,6 +104,9 @@ test-container: .venv-dev/installed  ## build the image and run the workflow in 
 test-slurm: .venv-dev/installed .venv-slurm/installed  ## run the tests of the cluster on a Slurm that it starts; as root, with Debian's slurm-wlm and munge
 	$(DEV)/python tests/support/slurm.py $(DEV)/python -m pytest -n 6 --maxschedchunk 1 \
 	  tests/slurm/test_slurm_results.py tests/slurm
+
+test-surroundings: .venv-dev/installed  ## run the tests of conda's packages, of several folders at once, and of large data
+	$(PYTEST) $(SURROUNDINGS)
 
 faults: .venv-dev/installed  ## inject faults of the network, disk, processes and registry, and print a table
 	$(PYTEST) $(LONGEST_FAULTS) $(filter-out $(LONGEST_FAULTS),$(FAULTS))
