@@ -75,6 +75,7 @@ def write_digits(results: Path, registry_uri: str) -> Namespace:
         configuration=json.dumps(CONFIGURATION | {"dataset": "digits"}),
         azureml="{}",
         model_name="digits",
+        promote=False,
         experiment_name="serving",
         registry_uri=registry_uri,
         receipt=results / "registered.json",
