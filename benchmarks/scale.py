@@ -5,8 +5,7 @@ gzipped IDX files to the registered model, in a temporary folder on the disk of 
 called again, with nothing to do. Prints a table of the jobs of each run, with the resources that
 the rules state, draws docs/scale.png, and writes benchmarks/scale.json.
 
-With --large, MNIST x135 follows: 8.1 million images, which take ten minutes and 10 GB of
-disk.
+With --large, MNIST x135 follows: 8.1 million images. All sizes take ten minutes, and 10 GB of disk.
 """
 
 import argparse
