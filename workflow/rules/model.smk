@@ -9,11 +9,10 @@ CANDIDATES = {
 }
 
 # training.json lists the versions of the packages in azureml.yaml, wherever the model is trained.
-TRAIN_CODE = code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("train.py") | ESTIMATOR_CODE
+FIT_CODE = code_of("fit.py", "train.yaml", "azureml.yaml")
+TRAIN_CODE = FIT_CODE | code_of("train.py") | ESTIMATOR_CODE
 TRAIN_RECIPE = recipe(TRAINING, TRAIN_CODE)
-SCORE_CODE = (
-    code_of("fit.py", "train.yaml", "azureml.yaml") | code_of("score_candidate.py") | ESTIMATOR_CODE
-)
+SCORE_CODE = FIT_CODE | code_of("score_candidate.py") | ESTIMATOR_CODE
 SCORE_RECIPES = {name: recipe(point, SCORE_CODE) for name, point in CANDIDATES.items()}
 EVALUATE_CODE = code_of("evaluate.py", "train.yaml") | ESTIMATOR_CODE
 EVALUATE_RECIPE = recipe(EVALUATE_CODE)

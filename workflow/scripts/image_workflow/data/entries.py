@@ -63,12 +63,14 @@ def load_entries(files: list[Path], schemas: Path) -> dict[str, dict]:
 
 def _resolve_paths(entry: dict, top: Path) -> None:
     """Let the relative paths of an entry begin at ``top``, the folder that contains its config/."""
+    if top == Path():
+        return
     for place, keys in [
         (entry, FILE_KEYS),
         *((each, ["folder"]) for each in entry.get("sources", [])),
     ]:
         for key in place.keys() & keys:
-            if top != Path() and not place[key].startswith(("~", "$")):
+            if not place[key].startswith(("~", "$")):
                 place[key] = os.path.join(top, place[key])
 
 
